@@ -1,0 +1,47 @@
+"""The error tree of ratta.
+
+::
+
+    RattaError
+    ├── InputError         (ValueError)         a caller's argument does not fit
+    ├── BundleError        (ValueError)         a model folder is incomplete, altered or does not fit
+    ├── StateError         (ValueError)         a saved engine state does not verify
+    ├── DataError          (ValueError)         a corpus, manifest or score file does not fit
+    ├── SourceError        (OSError)            a picture, video or camera cannot be read
+    ├── TrainingError      (RuntimeError)       training cannot go on
+    └── MissingExtraError  (ImportError)        an optional dependency is absent
+
+Every message says where, what was expected, what came, and what to do.
+"""
+
+
+class RattaError(Exception):
+    """Root of every error that ratta raises on purpose."""
+
+
+class InputError(RattaError, ValueError):
+    """A caller's argument does not fit what the function expects."""
+
+
+class BundleError(RattaError, ValueError):
+    """A model bundle is missing, incomplete, altered, or does not fit its own contract."""
+
+
+class StateError(RattaError, ValueError):
+    """A saved engine state is corrupt, forged, too old, or belongs to another model."""
+
+
+class DataError(RattaError, ValueError):
+    """A corpus, manifest, score file or experiment file does not fit its format."""
+
+
+class SourceError(RattaError, OSError):
+    """A picture, folder, video, camera or URL cannot be opened or decoded."""
+
+
+class TrainingError(RattaError, RuntimeError):
+    """Training or export cannot go on."""
+
+
+class MissingExtraError(RattaError, ImportError):
+    """An optional dependency is absent; the message names the install command."""

@@ -1,0 +1,267 @@
+"""What travels between the rooms: frozen, slotted records and the two enumerations of an answer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ratta.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class Verdict(StrEnum):
+    """The four answers an engine can give."""
+
+    LIVE = "live"
+    SPOOF = "spoof"
+    UNCERTAIN = "uncertain"
+    REFUSED = "refused"
+
+
+class Reason(StrEnum):
+    """Why a verdict was given: the first group explains a score, the second a refusal."""
+
+    STABLE = "stable"
+    GATHERING = "gathering evidence"
+    BETWEEN_THRESHOLDS = "between thresholds"
+    CONTRADICTORY = "contradictory scores"
+    TOO_MANY_REFUSED = "too many refused frames"
+    TIMED_OUT = "session timed out"
+    ATTEMPTS_EXHAUSTED = "too many attempts"
+
+    NO_FRAMES = "no frames"
+    UNUSABLE_INPUT = "unusable input"
+    NO_FACE = "no face"
+    SEVERAL_FACES = "several faces"
+    FACE_TOO_SMALL = "face too small"
+    FACE_CUT = "face cut by the frame edge"
+    TOO_BLURRED = "too blurred"
+    TOO_DARK = "too dark"
+    TOO_BRIGHT = "too bright"
+    SATURATED = "saturated"
+    GREYSCALE = "greyscale"
+    COLOR_ORDER = "colour order"
+    FROZEN = "frozen frame"
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned face box in pixels, `(x_min, y_min, x_max, y_max)`, half open.
+
+    Raises
+    ------
+    InputError
+        If a coordinate is not finite or the box has no area.
+
+    Examples
+    --------
+    >>> Box(10, 20, 50, 80).width
+    40
+    """
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+    def __post_init__(self) -> None:
+        corners = (self.x_min, self.y_min, self.x_max, self.y_max)
+        if not all(math.isfinite(c) for c in corners):
+            raise InputError(f"box: expected finite (x_min, y_min, x_max, y_max), got {corners}")
+        if self.x_max <= self.x_min or self.y_max <= self.y_min:
+            raise InputError(
+                f"box: expected x_min < x_max and y_min < y_max, got {corners}; "
+                "boxes are corners (x_min, y_min, x_max, y_max), not (x, y, width, height)"
+            )
+
+    @property
+    def width(self) -> float:
+        """Width in pixels."""
+        return self.x_max - self.x_min
+
+    @property
+    def height(self) -> float:
+        """Height in pixels."""
+        return self.y_max - self.y_min
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Center `(x, y)` in pixels."""
+        return (self.x_min + self.x_max) / 2, (self.y_min + self.y_max) / 2
+
+    def iou(self, other: Box) -> float:
+        """Intersection over union with `other`, in [0, 1].
+
+        Examples
+        --------
+        >>> Box(0, 0, 2, 2).iou(Box(1, 0, 3, 2))
+        0.3333333333333333
+        """
+        overlap_x = min(self.x_max, other.x_max) - max(self.x_min, other.x_min)
+        overlap_y = min(self.y_max, other.y_max) - max(self.y_min, other.y_min)
+        if overlap_x <= 0 or overlap_y <= 0:
+            return 0.0
+        overlap = overlap_x * overlap_y
+        return overlap / (self.width * self.height + other.width * other.height - overlap)
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One detected face.
+
+    Attributes
+    ----------
+    box : Box
+        In pixels of the frame it was found in.
+    score : float
+        The detector's own confidence in [0, 1]; says nothing about liveness.
+    keypoints : tuple of (x, y)
+        Right eye, left eye, nose tip, mouth, right ear, left ear (BlazeFace order), in pixels; empty
+        when the box came from the caller.
+    """
+
+    box: Box
+    score: float
+    keypoints: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a frame was not scored."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """What perception hands to inference.
+
+    Attributes
+    ----------
+    pixels : (S, S, 3) uint8
+        RGB, by the crop rule of the bundle's contract.
+    face : Face
+        The face it was cut around.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    face: Face
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What the network says of one crop.
+
+    Attributes
+    ----------
+    logits : (2,) float32
+        Spoof, live; before calibration.
+    embedding : (576,) float32
+        The pooled feature.
+    cut : (96, h, w) float32
+        The input of the adapted tail (`features.10`).
+    live_logit : float
+        Calibrated log-odds of live.
+    """
+
+    logits: npt.NDArray[np.float32]
+    embedding: npt.NDArray[np.float32]
+    cut: npt.NDArray[np.float32]
+    live_logit: float
+
+    @property
+    def live_score(self) -> float:
+        """Calibrated probability of live in [0, 1]; higher = live."""
+        return sigmoid(self.live_logit)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The answer of `Engine.score`: one frame, no memory.
+
+    `live_score` is in [0, 1], higher = live, and `nan` when the frame was refused; `reason` is then the
+    refusal's reason and otherwise `None`.
+    """
+
+    live_score: float
+    box: Box | None
+    reason: Reason | None
+    detail: str = ""
+
+    @property
+    def refused(self) -> bool:
+        """Whether the frame was refused rather than scored."""
+        return self.reason is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The verdict of a session after one more frame.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        Over the session so far, or REFUSED when this frame could not be scored.
+    live_score : float
+        Of this frame, in [0, 1], higher = live; `nan` when it was refused.
+    session_score : float
+        Of the session so far, in [0, 1]; `nan` before the first scored frame.
+    reason : Reason
+        Why this verdict.
+    detail : str
+        One sentence for a log, where there is more to say.
+    t : float
+        The frame's time in seconds, as given.
+    box : Box or None
+        The face, in pixels of the frame.
+    scored_frames : int
+        Frames of this session that were scored.
+    final : bool
+        Whether the session's verdict will no longer change.
+    """
+
+    verdict: Verdict
+    live_score: float
+    session_score: float
+    reason: Reason
+    detail: str
+    t: float
+    box: Box | None
+    scored_frames: int
+    final: bool
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the verdict is LIVE; an alias under the name other libraries use."""
+        return self.verdict is Verdict.LIVE
+
+
+def sigmoid(x: float) -> float:
+    """Logistic function, without overflow.
+
+    Examples
+    --------
+    >>> sigmoid(0.0), sigmoid(-1000.0), sigmoid(1000.0)
+    (0.5, 0.0, 1.0)
+    """
+    if x >= 0:
+        return 1 / (1 + math.exp(-x))
+    e = math.exp(x)
+    return e / (1 + e)
+
+
+def logit(p: float) -> float:
+    """Log-odds of a probability in (0, 1).
+
+    Examples
+    --------
+    >>> logit(0.5)
+    0.0
+    """
+    return math.log(p) - math.log1p(-p)
