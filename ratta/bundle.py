@@ -1,0 +1,366 @@
+"""A model folder: everything an engine needs, verified before the first use.
+
+The format, `ratta-bundle/1`:
+
+- `bundle.json` names every other file with its size and SHA-256, and holds the preprocessing contract, the
+  calibration, the thresholds and where each of these came from.
+- `model.onnx` is the graph: `pixels (N, S, S, 3) uint8 RGB` to `logits (N, 2)`, `embedding (N, 576)` and
+  `cut (N, 96, h, w)`, normalisation inside, batch normalisation folded.
+- `affine.npz` holds the unfolded batch normalisation: `<layer>.gamma`, `.beta`, `.mean`, `.var`.
+- `statistics.npz` holds the calibrated source: see `ratta.calibrate`.
+- `CARD.md` says what the model is, what it was trained on, and what it cannot do.
+
+Nothing in a bundle is ever executed: JSON, raw tensors and an ONNX graph without custom operators.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from ratta.errors import BundleError, InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Arrays = dict[str, npt.NDArray[Any]]
+
+FORMAT = "ratta-bundle/1"
+MANIFEST = "bundle.json"
+REQUIRED_FILES = ("model.onnx", "affine.npz", "statistics.npz", "CARD.md")
+CLASS_ORDER = ("spoof", "live")
+DEFAULT_MODEL = "ratta-mnv3s-128"
+DETECTOR_FOLDER = "blazeface-short-range"
+DETECTOR_FILE = "blazeface.onnx"
+DETECTOR_SHA256 = "0" * 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """How a crop must be made for this model; checked, never guessed.
+
+    Attributes
+    ----------
+    size : int
+        Side of the network's input in pixels.
+    crop_scale : float
+        Side of the square crop over the longer side of the face box.
+    color, layout, dtype : str
+        What the graph takes: "rgb", "NHWC", "uint8".
+    border : str
+        "shift": a crop that leaves the frame is shrunk to it and shifted inside; pixels are never made up.
+    resize : str
+        "area": every input pixel counts by the area it covers, so nothing aliases.
+    mean, std : tuple of 3 floats
+        Normalisation on the 0-255 scale, inside the graph; here for the record.
+    class_order : tuple of str
+        Names of the two logits.
+    """
+
+    size: int
+    crop_scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    color: str = "rgb"
+    layout: str = "NHWC"
+    dtype: str = "uint8"
+    border: str = "shift"
+    resize: str = "area"
+    class_order: tuple[str, ...] = CLASS_ORDER
+
+    def __post_init__(self) -> None:
+        fixed = {"color": "rgb", "layout": "NHWC", "dtype": "uint8", "border": "shift", "resize": "area"}
+        for name, expected in fixed.items():
+            if getattr(self, name) != expected:
+                raise BundleError(f"contract.{name}: expected {expected!r}, got {getattr(self, name)!r}")
+        if tuple(self.class_order) != CLASS_ORDER:
+            raise BundleError(
+                f"contract.class_order: expected {list(CLASS_ORDER)}, got {list(self.class_order)}; export again"
+            )
+        if not isinstance(self.size, int) or not 32 <= self.size <= 512:
+            raise BundleError(f"contract.size: expected 32 to 512 pixels, got {self.size!r}")
+        if not isinstance(self.crop_scale, int | float) or not 1.0 <= self.crop_scale <= 4.0:
+            raise BundleError(f"contract.crop_scale: expected 1 to 4, got {self.crop_scale!r}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise BundleError(
+                f"contract.mean and .std: expected 3 values each, std above 0, got {self.mean}, {self.std}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """From the two logits to `live_score`, and from scores to verdicts.
+
+    Attributes
+    ----------
+    temperature, bias : float
+        `live_score = sigmoid((logit_live - logit_spoof) / temperature + bias)`.
+    live_threshold : float
+        A session at or above this score may be LIVE.
+    spoof_threshold : float
+        A session at or below this score may be SPOOF; between the two it stays UNCERTAIN.
+    origin : str
+        Data, split and policy that these four numbers come from.
+    """
+
+    temperature: float
+    bias: float
+    live_threshold: float
+    spoof_threshold: float
+    origin: str
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature > 0 and math.isfinite(self.bias)):
+            raise BundleError(
+                f"calibration: expected temperature > 0 and a finite bias, got {self.temperature} and {self.bias}"
+            )
+        if not 0 < self.spoof_threshold <= self.live_threshold < 1:
+            raise BundleError(
+                "calibration: expected 0 < spoof_threshold <= live_threshold < 1, "
+                f"got {self.spoof_threshold} and {self.live_threshold}"
+            )
+        if not self.origin:
+            raise BundleError(
+                "calibration.origin: expected a sentence saying where the thresholds come from, got nothing"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bundle:
+    """A verified model folder, in memory.
+
+    Attributes
+    ----------
+    name, version, licence : str
+        As the manifest says.
+    contract : Contract
+    calibration : Calibration
+    graph : bytes
+        The ONNX model.
+    affine, statistics : dict of str to array
+    card : str
+        The model card, Markdown.
+    sha256 : str
+        Of the manifest, which names the SHA-256 of every other file: the model's identity.
+    """
+
+    name: str
+    version: str
+    licence: str
+    contract: Contract
+    calibration: Calibration
+    graph: bytes
+    affine: Arrays
+    statistics: Arrays
+    card: str
+    sha256: str
+
+
+_Record = TypeVar("_Record", Contract, Calibration)
+
+
+def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
+    """Read and verify a model folder.
+
+    Parameters
+    ----------
+    folder : path
+        Holds `bundle.json` and the files it names.
+    sha256 : str, optional
+        The manifest's expected SHA-256. Pin it where the folder may be written by others: whoever can rewrite the
+        whole folder can rewrite the hashes in it too.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing, altered, not named, or does not fit the format; nothing is ever defaulted.
+    """
+    folder = Path(folder)
+    raw = _read_file(folder, MANIFEST)
+    digest = hashlib.sha256(raw).hexdigest()
+    if sha256 is not None and digest != sha256.lower():
+        raise BundleError(
+            f"{folder / MANIFEST}: expected the pinned SHA-256 {sha256}, got {digest}; restore the model folder"
+        )
+    manifest = _parse_manifest(raw, folder)
+    files = {name: _verified(folder, name, entry) for name, entry in manifest["files"].items()}
+    return Bundle(
+        name=manifest["name"],
+        version=manifest["version"],
+        licence=manifest["licence"],
+        contract=_record(Contract, manifest["contract"], folder),
+        calibration=_record(Calibration, manifest["calibration"], folder),
+        graph=files["model.onnx"],
+        affine=_arrays(files["affine.npz"], folder / "affine.npz"),
+        statistics=_arrays(files["statistics.npz"], folder / "statistics.npz"),
+        card=files["CARD.md"].decode(),
+        sha256=digest,
+    )
+
+
+def write_bundle(
+    folder: str | Path,
+    *,
+    name: str,
+    version: str,
+    licence: str,
+    contract: Contract,
+    calibration: Calibration,
+    graph: bytes,
+    affine: Arrays,
+    statistics: Arrays,
+    card: str,
+) -> Bundle:
+    """Write a model folder and read it back, so that what is on disk is what was verified.
+
+    Parameters
+    ----------
+    folder : path
+        Made if absent; an existing bundle in it is replaced, the manifest last.
+
+    Returns
+    -------
+    Bundle
+        As `read_bundle` gives it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        "model.onnx": graph,
+        "affine.npz": _npz_bytes(affine),
+        "statistics.npz": _npz_bytes(statistics),
+        "CARD.md": card.encode(),
+    }
+    for file_name, content in files.items():
+        _replace_file(folder / file_name, content)
+    manifest = {
+        "format": FORMAT,
+        "name": name,
+        "version": version,
+        "licence": licence,
+        "contract": asdict(contract),
+        "calibration": asdict(calibration),
+        "files": {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in files.items()},
+    }
+    _replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    return read_bundle(folder)
+
+
+def read_detector(folder: str | Path | None = None) -> bytes:
+    """Read and verify the shipped face detector, BlazeFace short range (see `models/blazeface-short-range`).
+
+    Raises
+    ------
+    BundleError
+        If the file is missing or is not the one this version was made with.
+    """
+    folder = models_folder() / DETECTOR_FOLDER if folder is None else Path(folder)
+    return _verified(folder, DETECTOR_FILE, {"sha256": DETECTOR_SHA256})
+
+
+def models_folder() -> Path:
+    """Where the shipped models lie: inside the installed package, or beside it in a source checkout."""
+    package = Path(__file__).parent
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parent / "models"
+
+
+def find_bundle(name_or_path: str | Path) -> Path:
+    """Resolve a shipped model's name, or a path to a model folder.
+
+    Raises
+    ------
+    BundleError
+        If neither exists; the message lists the shipped names.
+    """
+    for candidate in (Path(name_or_path), models_folder() / str(name_or_path)):
+        if (candidate / MANIFEST).is_file():
+            return candidate
+    shipped = sorted(p.parent.name for p in models_folder().glob(f"*/{MANIFEST}"))
+    raise BundleError(f"model: expected a folder with {MANIFEST} or one of {shipped}, got {str(name_or_path)!r}")
+
+
+def _read_file(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        reason = error.strerror or error
+        raise BundleError(
+            f"{folder / name}: expected a readable file of the model folder, got: {reason}; reinstall it"
+        ) from error
+
+
+def _verified(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
+    if Path(name).name != name:
+        raise BundleError(f"{folder / MANIFEST}: files: expected plain file names, got {name!r}")
+    content = _read_file(folder, name)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != entry.get("sha256"):
+        raise BundleError(
+            f"{folder / name}: expected SHA-256 {entry.get('sha256')}, got {digest}; "
+            "the file was altered, swapped or cut short: reinstall the model"
+        )
+    return content
+
+
+def _parse_manifest(raw: bytes, folder: Path) -> dict[str, Any]:
+    where = folder / MANIFEST
+    try:
+        manifest = json.loads(raw)
+    except ValueError as error:
+        raise BundleError(f"{where}: expected JSON, got: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+        raise BundleError(f"{where}: expected format {FORMAT!r}, got {found!r}; this version of ratta cannot read it")
+    kinds = {"name": str, "version": str, "licence": str, "contract": dict, "calibration": dict, "files": dict}
+    for key, kind in kinds.items():
+        if not isinstance(manifest.get(key), kind):
+            raise BundleError(f"{where}: {key}: expected a {kind.__name__}, got {manifest.get(key)!r}")
+    missing = [name for name in REQUIRED_FILES if not isinstance(manifest["files"].get(name), dict)]
+    if missing:
+        raise BundleError(f"{where}: files: expected entries for {list(REQUIRED_FILES)}, missing {missing}")
+    return manifest
+
+
+def _record(kind: type[_Record], values: dict[str, Any], folder: Path) -> _Record:
+    known = {f.name for f in fields(kind)}
+    if set(values) != known:
+        unknown, missing = sorted(set(values) - known), sorted(known - set(values))
+        raise BundleError(
+            f"{folder / MANIFEST}: {kind.__name__.lower()}: unknown keys {unknown}, missing keys {missing}"
+        )
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except TypeError as error:
+        raise BundleError(f"{folder / MANIFEST}: {kind.__name__.lower()}: {error}") from error
+
+
+def _arrays(content: bytes, where: Path) -> Arrays:
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, KeyError) as error:
+        raise BundleError(f"{where}: expected plain arrays without pickles, got: {error}") from error
+
+
+def _npz_bytes(arrays: Arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InputError(f"{path}: expected a writable folder, got: {error.strerror or error}") from error
