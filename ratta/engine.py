@@ -1,0 +1,363 @@
+"""The order of the rooms, written once: perception, inference, decision."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
+from ratta.decision import Judge, Policy, check_time
+from ratta.errors import BundleError, InputError
+from ratta.inference import Network, NumpySession, OrtSession
+from ratta.perception import BlazeFace, Perception, QualityLimits
+from ratta.records import Box, Decision, Reason, Refusal, Score, Verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    import numpy.typing as npt
+
+    from ratta.bundle import Bundle
+    from ratta.inference import Session as GraphSession
+    from ratta.perception import FaceDetector
+
+    BoxLike = Box | tuple[float, float, float, float]
+
+RUNTIMES = {"onnxruntime": OrtSession, "numpy": NumpySession}
+OUTPUTS = ("logits", "embedding", "cut")
+
+
+def load(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    sha256: str | None = None,
+    policy: Policy | None = None,
+    limits: QualityLimits | None = None,
+    detector: FaceDetector | None = None,
+    runtime: str = "onnxruntime",
+    threads: int = 1,
+    max_attempts: int = 5,
+    lockout_s: float = 60.0,
+) -> Engine:
+    """Load a model and make an engine of it.
+
+    Parameters
+    ----------
+    model : str or path
+        A shipped model's name, or a model folder.
+    sha256 : str, optional
+        The expected SHA-256 of the folder's `bundle.json`; pin it where others may write to the folder.
+    policy : Policy, optional
+        When evidence is enough; by default with the thresholds of the model's calibration.
+    limits : QualityLimits, optional
+        Which frames are refused.
+    detector : FaceDetector, optional
+        Finds faces; the shipped BlazeFace by default.
+    runtime : str
+        "onnxruntime", or "numpy" where ONNX Runtime does not exist.
+    threads : int
+        For ONNX Runtime.
+    max_attempts : int
+        Attempts in a row without a LIVE verdict before further ones are refused.
+    lockout_s : float
+        Seconds of `t` after the last of these until attempts are allowed again.
+
+    Raises
+    ------
+    BundleError
+        If the model is missing, altered, or does not do what its contract says.
+
+    Examples
+    --------
+    >>> engine = load()
+    >>> engine.score(np.full((480, 640, 3), 127, np.uint8)).reason
+    <Reason.NO_FACE: 'no face'>
+    """
+    bundle = read_bundle(find_bundle(model), sha256=sha256)
+    if detector is None:
+        detector = BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
+    return Engine(
+        bundle,
+        open_graph(bundle.graph, runtime=runtime, threads=threads),
+        detector=detector,
+        policy=policy,
+        limits=limits,
+        max_attempts=max_attempts,
+        lockout_s=lockout_s,
+    )
+
+
+def open_graph(graph: bytes, *, runtime: str, threads: int = 1, name: str = "model.onnx") -> GraphSession:
+    """Open a graph in one of the runtimes.
+
+    Raises
+    ------
+    InputError
+        If there is no such runtime.
+    """
+    if runtime == "onnxruntime":
+        return OrtSession(graph, threads=threads, name=name)
+    if runtime == "numpy":
+        return NumpySession(graph)
+    raise InputError(f"runtime: expected one of {sorted(RUNTIMES)}, got {runtime!r}")
+
+
+class Engine:
+    """Decides, frame by frame, whether a camera sees a living face.
+
+    An engine is one open-ended stream (`step`), any number of attempts (`session`), and a pure look at one frame
+    (`score`). Engines share nothing; use one from one thread at a time.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    graph : Session
+        Runs the bundle's graph.
+    detector : FaceDetector
+    policy, limits, max_attempts, lockout_s
+        As in `load`.
+
+    Raises
+    ------
+    BundleError
+        If the graph does not do what the contract says.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        graph: GraphSession,
+        *,
+        detector: FaceDetector,
+        policy: Policy | None = None,
+        limits: QualityLimits | None = None,
+        max_attempts: int = 5,
+        lockout_s: float = 60.0,
+    ) -> None:
+        if max_attempts < 1 or not 0 < lockout_s < math.inf:
+            raise InputError(f"expected max_attempts >= 1 and lockout_s > 0, got {max_attempts} and {lockout_s}")
+        calibration = bundle.calibration
+        self.bundle = bundle
+        self.policy = policy or Policy(
+            live_threshold=calibration.live_threshold, spoof_threshold=calibration.spoof_threshold
+        )
+        self.limits = limits or QualityLimits()
+        self.max_attempts = max_attempts
+        self.lockout_s = lockout_s
+        self._network = Network(graph, temperature=calibration.temperature, bias=calibration.bias)
+        self._detector = detector
+        self._perception = self.new_perception()
+        _check_graph(bundle, self._network)
+        self.reset()
+
+    def score(self, frame: npt.NDArray[np.uint8], *, box: BoxLike | None = None, color: str = "bgr") -> Score:
+        """Look at one frame, without memory; nothing changes.
+
+        Parameters
+        ----------
+        frame : (H, W, 3) uint8
+        box : Box or (x_min, y_min, x_max, y_max), optional
+            The face, in pixels, if the caller knows it.
+        color : str
+            "bgr" or "rgb".
+
+        Raises
+        ------
+        InputError
+            If `box` or `color` is not what it should be. An unusable frame is no error: it is refused.
+        """
+        seen = self._perception.look(frame, box=as_box(box), color=color)
+        if isinstance(seen, Refusal):
+            return Score(math.nan, None, seen.reason, seen.detail)
+        return Score(self._network.read(seen.pixels).live_score, seen.face.box, None)
+
+    def step(
+        self, frame: npt.NDArray[np.uint8], *, t: float, box: BoxLike | None = None, color: str = "bgr"
+    ) -> Decision:
+        """Answer one frame of an open-ended stream; the verdict looks back over `policy.window_s` seconds.
+
+        Parameters
+        ----------
+        frame : (H, W, 3) uint8
+        t : float
+            Seconds on a monotonic clock.
+        box, color
+            As in `score`.
+
+        Raises
+        ------
+        InputError
+            If `t` goes backwards, or `box` or `color` is not what it should be.
+        """
+        return self._stream.step(frame, t=t, box=box, color=color)
+
+    def session(self) -> Session:
+        """Begin one authentication attempt; use it in a `with` statement."""
+        return Session(self)
+
+    def reset(self) -> None:
+        """Forget the stream and the failed attempts."""
+        self._stream = Session(self, open_ended=True)
+        self._failed = 0
+        self._last_failure_s = -math.inf
+
+    def new_perception(self) -> Perception:
+        """Give eyes of its own to a session: a tracker is state."""
+        contract = self.bundle.contract
+        return Perception(
+            detector=self._detector, size=contract.size, crop_scale=contract.crop_scale, limits=self.limits
+        )
+
+    @property
+    def network(self) -> Network:
+        """The network that answers."""
+        return self._network
+
+    @property
+    def failed_attempts(self) -> int:
+        """Attempts in a row that did not end LIVE."""
+        return self._failed
+
+    def locked(self, t: float) -> bool:
+        """Whether attempts are refused at time `t`."""
+        return self._failed >= self.max_attempts and t - self._last_failure_s < self.lockout_s
+
+    def note_attempt(self, verdict: Verdict, t: float) -> None:
+        """Count an ended attempt."""
+        if verdict is Verdict.LIVE:
+            self._failed = 0
+            return
+        if self._failed >= self.max_attempts:
+            self._failed = 0  # the lockout was served, or this attempt would not have been scored
+        self._failed += 1
+        self._last_failure_s = t
+
+
+class Session:
+    """One person in front of one camera for one attempt; or, open-ended, a stream.
+
+    Leaving the `with` block, or `close`, ends the attempt. An attempt in which anything was scored and whose verdict
+    is not a final LIVE counts as failed, also when it was broken off: stopping early is no free retry.
+
+    Examples
+    --------
+    >>> with load().session() as session:
+    ...     decision = session.step(np.full((480, 640, 3), 127, np.uint8), t=0.0)
+    >>> session.verdict
+    <Verdict.REFUSED: 'refused'>
+    """
+
+    def __init__(self, engine: Engine, *, open_ended: bool = False) -> None:
+        self._engine = engine
+        self._perception = engine.new_perception()
+        self._judge = Judge(engine.policy, open_ended=open_ended)
+        self._open_ended = open_ended
+        self._box: Box | None = None
+        self._t = -math.inf
+        self._closed = False
+
+    def step(
+        self, frame: npt.NDArray[np.uint8], *, t: float, box: BoxLike | None = None, color: str = "bgr"
+    ) -> Decision:
+        """Answer one frame; arguments and errors as in `Engine.step`.
+
+        After `decision.final` the verdict stays; further frames are not looked at.
+        """
+        box = as_box(box)
+        self._admit(t)
+        if self._judge.final:
+            return self._judge.refuse(Refusal(self._judge.reason), t=t)
+        seen = self._perception.follow(frame, t=t, box=box, color=color)
+        if isinstance(seen, Refusal):
+            return self._judge.refuse(seen, t=t)
+        reading = self._engine.network.read(seen.pixels)
+        return self._judge.update(reading.live_logit, t=t, box=seen.face.box, new_face=self._is_new(seen.face.box))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict so far; LIVE only counts once `final` is true."""
+        return self._judge.verdict
+
+    @property
+    def final(self) -> bool:
+        """Whether the verdict will no longer change."""
+        return self._judge.final
+
+    @property
+    def reason(self) -> Reason:
+        """Why the verdict is what it is."""
+        return self._judge.reason
+
+    def close(self) -> None:
+        """End the attempt; the verdict of an undecided one becomes UNCERTAIN (or stays REFUSED)."""
+        if self._closed or self._open_ended:
+            return
+        self._closed = True
+        judge = self._judge
+        if not judge.final and judge.scored_frames:
+            judge.close(Verdict.UNCERTAIN, Reason.GATHERING)
+        if judge.scored_frames:
+            self._engine.note_attempt(judge.verdict, self._t)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _admit(self, t: float) -> None:
+        if self._closed:
+            raise InputError(
+                "session: expected an open session, got one that was closed; begin another with engine.session()"
+            )
+        check_time(t, self._t)
+        self._t = t
+        if not self._open_ended and not self._judge.final and self._engine.locked(t):
+            self._judge.close(Verdict.REFUSED, Reason.ATTEMPTS_EXHAUSTED)
+
+    def _is_new(self, box: Box) -> bool:
+        before, self._box = self._box, box
+        return before is not None and before.iou(box) < 0.1
+
+
+def as_box(box: BoxLike | None) -> Box | None:
+    """Take a `Box`, four numbers or nothing.
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or the box has no area.
+    """
+    if box is None or isinstance(box, Box):
+        return box
+    try:
+        x_min, y_min, x_max, y_max = (float(c) for c in box)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"box: expected four numbers (x_min, y_min, x_max, y_max), got {box!r}") from error
+    return Box(x_min, y_min, x_max, y_max)
+
+
+def _check_graph(bundle: Bundle, network: Network) -> None:
+    session, size = network.session, bundle.contract.size
+    if session.inputs != ("pixels",) or session.outputs != OUTPUTS:
+        raise BundleError(
+            f"model.onnx: expected input pixels and outputs {OUTPUTS}, got {session.inputs} and {session.outputs}; "
+            "export the model with `ratta export`"
+        )
+    try:
+        reading = network.read(np.full((size, size, 3), 127, np.uint8))
+    except InputError as error:
+        raise BundleError(
+            f"model.onnx: expected a graph for ({size}, {size}, 3) uint8 crops, as the contract says: {error}"
+        ) from error
+    shapes = (reading.logits.shape, reading.embedding.shape, reading.cut.shape[:1])
+    if shapes != ((2,), (576,), (96,)) or not math.isfinite(reading.live_logit):
+        raise BundleError(
+            "model.onnx: expected finite logits (2,), embedding (576,) and cut (96, h, w), "
+            f"got {shapes} and a live_logit of {reading.live_logit}"
+        )
