@@ -1,0 +1,217 @@
+"""Source sessions become what a bundle knows of its own camera: calibration, thresholds and source statistics.
+
+Everything here is computed on *development* identities: people whom the network was not trained on and who are not in
+the test set either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ratta.bundle import Calibration
+from ratta.errors import DataError
+from ratta.metrics import ScoreSet, choose_threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
+    from ratta.inference import Session
+
+    Floats = npt.NDArray[np.float64]
+
+SCORE_RANGE = (0.02, 0.98)
+"""Thresholds stay inside it: a development set without errors must not ask for certainty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SourceReadings:
+    """What the network said of N development crops.
+
+    Attributes
+    ----------
+    margins : (N,) float
+        `logit_live - logit_spoof`, before calibration.
+    embeddings : (N, 576) float32
+    cuts : (N, 96, h, w) float32
+    is_live : (N,) bool
+    species : (N,) str
+        Attack species; empty for bona fide.
+    subjects, sessions : (N,) str
+
+    Raises
+    ------
+    DataError
+        If lengths differ, a value is not finite, or a class is empty.
+    """
+
+    margins: Floats
+    embeddings: npt.NDArray[np.float32]
+    cuts: npt.NDArray[np.float32]
+    is_live: npt.NDArray[np.bool_]
+    species: npt.NDArray[np.str_]
+    subjects: npt.NDArray[np.str_]
+    sessions: npt.NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in self.__dataclass_fields__}
+        if len(set(lengths.values())) != 1:
+            raise DataError(f"readings: expected arrays of one length, got {lengths}")
+        if not self.is_live.any() or self.is_live.all():
+            raise DataError(
+                f"readings: expected live faces and attacks, got {self.is_live.sum()} live of {len(self.is_live)}; "
+                "calibrate on development data that hold both"
+            )
+        if not all(np.isfinite(a).all() for a in (self.margins, self.embeddings, self.cuts)):
+            raise DataError("readings: expected finite numbers, got nan or inf; check the network and the crops")
+
+
+def read_sources(
+    session: Session, samples: Iterable[tuple[npt.NDArray[np.uint8], bool, str, str, str]]
+) -> SourceReadings:
+    """Run the network over labelled crops.
+
+    Parameters
+    ----------
+    session : Session
+        The bundle's graph.
+    samples : iterable of (crop (S, S, 3) uint8 RGB, is_live, species, subject, session)
+
+    Returns
+    -------
+    SourceReadings
+    """
+    rows: list[tuple[Any, ...]] = []
+    for crop, is_live, species, subject, session_id in samples:
+        logits, embedding, cut = session.run({"pixels": crop[None]})
+        margin = float(logits[0, 1]) - float(logits[0, 0])
+        rows.append((margin, embedding[0], cut[0], bool(is_live), species, subject, session_id))
+    if not rows:
+        raise DataError("read_sources: expected labelled crops, got none")
+    columns = list(zip(*rows, strict=True))
+    return SourceReadings(
+        margins=np.array(columns[0]),
+        embeddings=np.stack(columns[1]),
+        cuts=np.stack(columns[2]),
+        is_live=np.array(columns[3]),
+        species=np.array(columns[4]),
+        subjects=np.array(columns[5]),
+        sessions=np.array(columns[6]),
+    )
+
+
+def calibrate(
+    readings: SourceReadings,
+    *,
+    origin: str,
+    live_policy: str = "apcer=0.05",
+    spoof_policy: str = "bpcer=0.02",
+) -> Calibration:
+    """Choose temperature, bias and the two thresholds.
+
+    Parameters
+    ----------
+    readings : SourceReadings
+        Of the development set.
+    origin : str
+        Names the set; the policies and counts are added.
+    live_policy, spoof_policy : str
+        Policies of `ratta.metrics.choose_threshold`. Where the first would lie below the second, the set is separated
+        better than they ask for, and both become their midpoint.
+    """
+    temperature, bias = fit_temperature(readings.margins, readings.is_live, readings.species)
+    scores = 1 / (1 + np.exp(-(readings.margins / temperature + bias)))
+    development = ScoreSet(
+        live_scores=scores, is_live=readings.is_live, species=readings.species, subjects=readings.subjects
+    )
+    live = choose_threshold(development, policy=live_policy, origin=origin).value
+    spoof = choose_threshold(development, policy=spoof_policy, origin=origin).value
+    if live < spoof:
+        live = spoof = (live + spoof) / 2
+    subjects = len(np.unique(readings.subjects))
+    return Calibration(
+        temperature=temperature,
+        bias=bias,
+        live_threshold=float(np.clip(live, *SCORE_RANGE)),
+        spoof_threshold=float(np.clip(spoof, *SCORE_RANGE)),
+        origin=f"{origin}; {len(scores)} crops of {subjects} subjects; live {live_policy}, spoof {spoof_policy}",
+    )
+
+
+def fit_temperature(
+    margins: Floats, is_live: npt.NDArray[np.bool_], species: npt.NDArray[np.str_]
+) -> tuple[float, float]:
+    """Fit `P(live) = sigmoid(margin / temperature + bias)` (Platt 1999, with his smoothed targets).
+
+    Live counts as much as all attacks together, and every attack species as much as any other.
+
+    Returns
+    -------
+    temperature, bias : float
+
+    Raises
+    ------
+    DataError
+        If larger margins do not mean live more often: the class order is wrong, or the network has learnt nothing.
+
+    Examples
+    --------
+    >>> margins = np.array([2.0, 1.0, -0.5, -1.0, -2.0, 0.5])
+    >>> temperature, bias = fit_temperature(margins, margins > 0, np.where(margins > 0, "", "print"))
+    >>> temperature > 0
+    True
+    """
+    kinds, index, counts = np.unique(np.where(is_live, "", species), return_inverse=True, return_counts=True)
+    share = np.where(kinds == "", 0.5, 0.5 / max(1, len(kinds) - 1))
+    weights = (share / counts)[index] * len(margins)
+    target = np.where(is_live, 1 - 1 / (is_live.sum() + 2), 1 / ((~is_live).sum() + 2))
+    design = np.stack([margins, np.ones_like(margins)], axis=1)
+    theta = np.array([1.0, 0.0])
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-np.clip(design @ theta, -30, 30)))
+        gradient = design.T @ (weights * (p - target)) + 1e-3 * theta
+        curvature = (design * (weights * p * (1 - p))[:, None]).T @ design + 1e-3 * np.eye(2)
+        step = np.linalg.solve(curvature, gradient)
+        theta -= step * min(1.0, 1.0 / float(np.abs(step).max() + 1e-12))
+        if float(np.abs(step).max()) < 1e-9:
+            break
+    if theta[0] <= 0:
+        raise DataError(
+            f"calibration: expected larger margins for live, got a slope of {theta[0]:.3g}; check the class order"
+        )
+    return float(1 / theta[0]), float(theta[1])
+
+
+def source_statistics(
+    readings: SourceReadings, *, canaries_per_species: int = 24, seed: int = 0
+) -> dict[str, npt.NDArray[Any]]:
+    """Summarise the source for the rooms that watch over it; features only, never faces.
+
+    Returns
+    -------
+    dict of str to array
+        `prototypes (2, 576)`: class means of the embedding, spoof first; `embedding_var (576,)`: variance within
+        classes; `canary_cuts (K, 96, h, w) float16`, `canary_species (K,)`, `canary_margins (K,)`: held-back cut
+        features of each species, live under the name `live`.
+    """
+    is_live = readings.is_live
+    prototypes = np.stack([readings.embeddings[~is_live].mean(0), readings.embeddings[is_live].mean(0)])
+    within = readings.embeddings - prototypes[is_live.astype(np.intp)]
+    rng = np.random.default_rng(seed)
+    names = np.where(is_live, "live", readings.species)
+    chosen = np.concatenate([_choose(rng, np.flatnonzero(names == n), canaries_per_species) for n in np.unique(names)])
+    return {
+        "prototypes": prototypes.astype(np.float32),
+        "embedding_var": within.var(0).astype(np.float32),
+        "canary_cuts": readings.cuts[chosen].astype(np.float16),
+        "canary_species": names[chosen],
+        "canary_margins": readings.margins[chosen].astype(np.float32),
+    }
+
+
+def _choose(rng: np.random.Generator, candidates: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.intp]:
+    return np.sort(rng.choice(candidates, min(count, len(candidates)), replace=False))
