@@ -1,3 +1,41 @@
 """On-device face presentation attack detection that adapts itself to its camera and never becomes less safe for it."""
 
+from ratta.bundle import read_bundle
+from ratta.decision import Policy
+from ratta.engine import Engine, Session, load
+from ratta.errors import (
+    BundleError,
+    DataError,
+    InputError,
+    MissingExtraError,
+    RattaError,
+    SourceError,
+    StateError,
+    TrainingError,
+)
+from ratta.perception import QualityLimits
+from ratta.records import Box, Decision, Reason, Score, Verdict
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Box",
+    "BundleError",
+    "DataError",
+    "Decision",
+    "Engine",
+    "InputError",
+    "MissingExtraError",
+    "Policy",
+    "QualityLimits",
+    "RattaError",
+    "Reason",
+    "Score",
+    "Session",
+    "SourceError",
+    "StateError",
+    "TrainingError",
+    "Verdict",
+    "load",
+    "read_bundle",
+]

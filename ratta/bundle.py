@@ -39,7 +39,7 @@ CLASS_ORDER = ("spoof", "live")
 DEFAULT_MODEL = "ratta-mnv3s-128"
 DETECTOR_FOLDER = "blazeface-short-range"
 DETECTOR_FILE = "blazeface.onnx"
-DETECTOR_SHA256 = "0" * 64
+DETECTOR_SHA256 = "9ee6a223920c2ebe124d6492068f4eccbed195e87d546788b4cb2d5424f05e60"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,8 +336,9 @@ def _record(kind: type[_Record], values: dict[str, Any], folder: Path) -> _Recor
         raise BundleError(
             f"{folder / MANIFEST}: {kind.__name__.lower()}: unknown keys {unknown}, missing keys {missing}"
         )
+    made: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     try:
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return kind(**made)
     except TypeError as error:
         raise BundleError(f"{folder / MANIFEST}: {kind.__name__.lower()}: {error}") from error
 
@@ -352,7 +353,8 @@ def _arrays(content: bytes, where: Path) -> Arrays:
 
 def _npz_bytes(arrays: Arrays) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    named: dict[str, Any] = dict(arrays)
+    np.savez_compressed(buffer, **named)
     return buffer.getvalue()
 
 

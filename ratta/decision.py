@@ -276,7 +276,7 @@ class Judge:
         )
 
 
-def check_time(t: float, earliest: float = -math.inf) -> None:
+def check_time(t: object, earliest: float = -math.inf) -> None:
     """Refuse a time that is not a finite number of seconds at or after `earliest`."""
     if isinstance(t, bool) or not isinstance(t, Real) or not math.isfinite(t):
         raise InputError(

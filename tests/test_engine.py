@@ -33,7 +33,7 @@ class ScriptedGraph:
 class OneFace:
     """Finds the same face in every frame."""
 
-    def detect(self, frame):
+    def detect(self, frame, *, color="bgr"):
         return (Face(FACE, 0.9),)
 
 
@@ -150,7 +150,7 @@ def test_a_closed_session_is_an_error(engine, textured):
 def test_another_face_starts_again(engine, textured):
     """A box far from the last one drops what spoke for the first face."""
     assert play(engine, textured, frames=7).verdict is Verdict.LIVE
-    moved = engine.step(textured, t=1.4, box=Box(420, 100, 620, 340))
+    moved = engine.step(shaken(textured, 7), t=1.4, box=Box(420, 100, 620, 340))
     assert (moved.verdict, moved.reason) == (Verdict.UNCERTAIN, Reason.GATHERING)
 
 
