@@ -25,7 +25,8 @@ def _noise(*shape):
 
 
 def _two_faces(face):
-    return np.concatenate([face, face[:, ::-1]], axis=1)
+    head = face[20:300, 100:340]
+    return np.concatenate([head, head[:, ::-1]], axis=1)
 
 
 def _smeared(face):
