@@ -132,13 +132,14 @@ def calibrate(
     spoof = choose_threshold(development, policy=spoof_policy, origin=origin).value
     if live < spoof:
         live = spoof = (live + spoof) / 2
-    subjects = len(np.unique(readings.subjects))
+    people = len(np.unique(readings.subjects))
+    counts = f"{len(scores)} crops" + (f" of {people} subjects" if people > 1 else "")
     return Calibration(
         temperature=temperature,
         bias=bias,
         live_threshold=float(np.clip(live, *SCORE_RANGE)),
         spoof_threshold=float(np.clip(spoof, *SCORE_RANGE)),
-        origin=f"{origin}; {len(scores)} crops of {subjects} subjects; live {live_policy}, spoof {spoof_policy}",
+        origin=f"{origin}; {counts}; live {live_policy}, spoof {spoof_policy}",
     )
 
 

@@ -298,7 +298,8 @@ class Session:
         self._closed = True
         judge = self._judge
         if not judge.final and judge.scored_frames:
-            judge.close(Verdict.UNCERTAIN, Reason.GATHERING)
+            undecided = judge.verdict is Verdict.UNCERTAIN
+            judge.close(Verdict.UNCERTAIN, judge.reason if undecided else Reason.GATHERING)
         if judge.scored_frames:
             self._engine.note_attempt(judge.verdict, self._t)
 

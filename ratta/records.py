@@ -27,6 +27,7 @@ class Reason(StrEnum):
     """Why a verdict was given: the first group explains a score, the second a refusal."""
 
     STABLE = "stable"
+    SINGLE_FRAME = "single frame"
     GATHERING = "gathering evidence"
     BETWEEN_THRESHOLDS = "between thresholds"
     CONTRADICTORY = "contradictory scores"

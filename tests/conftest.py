@@ -7,6 +7,8 @@ import pytest
 
 import ratta
 from ratta.bundle import Calibration, Contract, write_bundle
+from ratta.engine import Engine
+from ratta.records import Box, Face
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +47,44 @@ def tiny_bundle(tmp_path):
         statistics={},
         card="",
     )
+
+
+FACE = Box(200, 100, 400, 340)
+
+
+class BrightIsLive:
+    """A graph whose margin follows the brightness of the crop."""
+
+    inputs = ("pixels",)
+    outputs = ("logits", "embedding", "cut")
+
+    def run(self, feeds):
+        margin = 4.0 if feeds["pixels"].mean() > 120 else -4.0
+        return (
+            np.array([[0.0, margin]], np.float32),
+            np.zeros((1, 576), np.float32),
+            np.zeros((1, 96, 4, 4), np.float32),
+        )
+
+
+class FaceInTexture:
+    """Finds a face in every frame that has some contrast."""
+
+    def detect(self, frame, *, color="bgr"):
+        return (Face(FACE, 0.9),) if frame.std() > 5 else ()
+
+
+@pytest.fixture
+def engine(tiny_bundle):
+    return Engine(tiny_bundle, BrightIsLive(), detector=FaceInTexture())
+
+
+@pytest.fixture
+def frames(textured):
+    """`frames(kind, count)`: that many frames of a live face, a spoof or no face, each a little different."""
+
+    def make(kind, count):
+        still = {"live": textured, "spoof": (textured * 0.6).astype(np.uint8), "none": np.full_like(textured, 90)}[kind]
+        return [np.roll(still, i, axis=1) + np.uint8(i % 2) for i in range(count)]
+
+    return make

@@ -1,0 +1,5 @@
+"""`python -m ratta` is the command `ratta`."""
+
+from ratta.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,142 @@
+"""The demo's report: one HTML file that holds everything it shows and asks nothing of the network."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from ratta.camera.chart import cost_bar, score_chart
+from ratta.camera.opencv import opencv
+from ratta.camera.recorder import encode_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ratta.bundle import Bundle
+    from ratta.camera.playback import StageTimes, Take
+    from ratta.decision import Policy
+    from ratta.records import Decision
+
+TEMPLATE = Path(__file__).parent / "assets" / "page.html"
+PICTURE_WIDTH = 640
+ROOMS = {
+    "perception": "find, check and cut out the face",
+    "inference": "run the network",
+    "decision": "weigh the evidence",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """What the page says in words.
+
+    Attributes
+    ----------
+    heading, summary : str
+        At the top.
+    honest : str
+        What the demo proves and what it does not.
+    device : str
+        What the times were measured on.
+    """
+
+    heading: str
+    summary: str
+    honest: str
+    device: str
+
+
+def demo_page(takes: Sequence[Take], *, bundle: Bundle, policy: Policy, text: PageText) -> str:
+    """Make the page.
+
+    Parameters
+    ----------
+    takes : sequence of Take
+        The costs are those of the first.
+    bundle : Bundle
+        The model that answered.
+    policy : Policy
+        Its thresholds.
+    text : PageText
+
+    Returns
+    -------
+    str
+        An HTML document without references to anything outside it.
+    """
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(text.heading),
+        heading=escape(text.heading),
+        summary=escape(text.summary),
+        honest=escape(text.honest),
+        device=escape(text.device),
+        cards="\n".join(_card(take, policy) for take in takes),
+        live_threshold=f"{policy.live_threshold:.2f}",
+        spoof_threshold=f"{policy.spoof_threshold:.2f}",
+        origin=escape(bundle.calibration.origin),
+        cost=cost_bar(takes[0].stages),
+        cost_key=_cost_key(takes[0].stages),
+        model=f"Model {escape(bundle.name)} {escape(bundle.version)}, <code>{bundle.sha256}</code>",
+    )
+
+
+def _card(take: Take, policy: Policy) -> str:
+    verdict, last = take.verdict.value, take.decisions[-1]
+    chart = score_chart(
+        take.decisions,
+        spoof_threshold=policy.spoof_threshold,
+        live_threshold=policy.live_threshold,
+        title=f"{take.scene.shown}: score over time, ends {verdict}",
+    )
+    facts = {
+        "reason": take.reason.value,
+        "session score": f"{last.session_score:.2f}" if last.scored_frames else "none",
+        "expected" if take.as_expected else "missed, expected": take.scene.expected.value,
+        "frames scored": f"{last.scored_frames} of {len(take.decisions)}",
+        "final after": f"{take.final_s:.1f} s" if math.isfinite(take.final_s) else "not final",
+        "per frame": f"{take.stages.total_ms:.1f} ms",
+    }
+    entries = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    kind = "card" if take.as_expected else "card missed"
+    return (
+        f'<article class="{kind}"><img alt="{escape(take.scene.shown)}, as the camera saw it" src="{_picture(take)}">'
+        f'<div class="inside"><div class="head"><h3>{escape(take.scene.shown)}</h3>'
+        f'<span class="chip {verdict}">{verdict.upper()}</span></div>'
+        f'<p class="soft small">{escape(take.scene.about)}</p><dl>{entries}</dl>{chart}{_frames(take.decisions)}'
+        "</div></article>"
+    )
+
+
+def _frames(decisions: Sequence[Decision]) -> str:
+    rows = "".join(
+        f"<tr><td>{d.t:.2f}</td><td>{_number(d.live_score)}</td><td>{_number(d.session_score)}</td>"
+        f'<td class="{d.verdict}">{d.verdict}</td><td>{escape(d.reason)}</td></tr>'
+        for d in decisions
+    )
+    head = "<tr><th>time, s</th><th>frame</th><th>session</th><th>verdict</th><th>reason</th></tr>"
+    return f'<details><summary>Frame by frame</summary><div class="scroll"><table>{head}{rows}</table></div></details>'
+
+
+def _cost_key(stages: StageTimes) -> str:
+    spent = {"perception": stages.perception_ms, "inference": stages.inference_ms, "decision": stages.decision_ms}
+    return "".join(
+        f'<span><i class="{room}"></i>{ROOMS[room]}: <b>{ms:.2f} ms</b></span>'
+        for room, ms in spent.items()
+        if math.isfinite(ms)
+    )
+
+
+def _picture(take: Take) -> str:
+    picture = take.picture(len(take.frames) - 1)
+    height = round(picture.shape[0] * PICTURE_WIDTH / picture.shape[1])
+    small = opencv().resize(picture, (PICTURE_WIDTH, height), interpolation=opencv().INTER_AREA)
+    return "data:image/jpeg;base64," + base64.b64encode(encode_picture(small, ".jpg", quality=82)).decode("ascii")
+
+
+def _number(score: float) -> str:
+    return f"{score:.2f}" if math.isfinite(score) else "–"

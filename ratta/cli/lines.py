@@ -1,0 +1,87 @@
+"""Decisions as JSON lines: one object per frame, always with the same keys, undefined as null."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from ratta.errors import SourceError
+
+if TYPE_CHECKING:
+    from ratta.records import Decision
+
+
+def decision_entry(decision: Decision, *, index: int, name: str) -> dict[str, Any]:
+    """Make a JSON object of a decision.
+
+    Returns
+    -------
+    dict
+        `index`, `name`, `t`, `verdict`, `live_score`, `session_score`, `reason`, `detail`, `box`
+        (`[x_min, y_min, x_max, y_max]`), `scored_frames`, `final`; an undefined number is `None`.
+    """
+    box = decision.box
+    return {
+        "index": index,
+        "name": name,
+        "t": _finite(decision.t),
+        "verdict": decision.verdict.value,
+        "live_score": _finite(decision.live_score),
+        "session_score": _finite(decision.session_score),
+        "reason": decision.reason.value,
+        "detail": decision.detail,
+        "box": None if box is None else [round(float(c), 2) for c in (box.x_min, box.y_min, box.x_max, box.y_max)],
+        "scored_frames": decision.scored_frames,
+        "final": decision.final,
+    }
+
+
+class JsonLines:
+    """Writes one JSON object per line and flushes each, so that a broken-off run leaves whole lines.
+
+    Parameters
+    ----------
+    path : str or None
+        A file, `-` for stdout, or nothing.
+
+    Raises
+    ------
+    SourceError
+        If the file cannot be written.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._file: TextIO | None = None
+        self._own = path not in (None, "-")
+        if path == "-":
+            self._file = sys.stdout
+        elif path is not None:
+            self._file = _open(Path(path))
+
+    def write(self, entry: dict[str, Any]) -> None:
+        """Write one line."""
+        if self._file is not None:
+            self._file.write(json.dumps(entry, allow_nan=False) + "\n")
+            self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._own and self._file is not None:
+            self._file.close()
+
+
+def _open(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise SourceError(f"{path}: expected a writable file, got: {error.strerror or error}") from error
+
+
+def _finite(value: float) -> float | None:
+    return round(float(value), 6) if math.isfinite(value) else None

@@ -1,0 +1,230 @@
+"""Answer a picture, a folder of pictures, a video, a camera or a URL.
+
+A stream (video, camera, URL) is one attempt: its frames are answered until the verdict is final. With --stream they
+are answered to the end, with a verdict that looks back over the last seconds. Pictures are answered one by one, each
+by its own score; one picture is weaker evidence than a session.
+
+exit status: 0 if everything shown is live, 1 if not, 2 after an error, 130 after Ctrl-C
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle
+from ratta.camera import SourceFrame, annotate, open_recorder, open_source
+from ratta.camera.sources import Pictures
+from ratta.cli.lines import JsonLines, decision_entry
+from ratta.cli.paint import number, paint
+from ratta.cli.progress import Progress
+from ratta.decision import Policy
+from ratta.engine import Engine, Session, load
+from ratta.errors import InputError, SourceError
+from ratta.records import Decision, Reason, Verdict
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import TextIO
+
+    from ratta.camera import FrameSource, Recorder
+
+HELP = "answer a picture, folder, video, camera or URL"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """A decision with the frame it is about; a picture that could not be read has no frame."""
+
+    name: str
+    frame: SourceFrame | None
+    decision: Decision
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been answered so far; of a camera that runs for days only the sums are kept."""
+
+    frames: int = 0
+    scored: int = 0
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    last: Decision | None = None
+
+    def add(self, decision: Decision) -> bool:
+        """Count one decision and say whether its verdict or reason is new."""
+        before = self.last and (self.last.verdict, self.last.reason)
+        self.frames += 1
+        self.scored += math.isfinite(decision.live_score)
+        self.verdicts[decision.verdict] += 1
+        self.last = decision
+        return before != (decision.verdict, decision.reason)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `ratta run`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--source", metavar="X", help="picture, folder, video file, camera number or URL")
+    source.add_argument("--image", dest="source", metavar="FILE", help="the same under another name")
+    source.add_argument("--camera", dest="source", metavar="N", help="the same under another name")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model's name or a model folder (%(default)s)")
+    parser.add_argument(
+        "--threshold", type=float, metavar="T", help="live from this score on, instead of as calibrated"
+    )
+    parser.add_argument("--color", choices=("bgr", "rgb"), default="bgr", help="what the source delivers (%(default)s)")
+    parser.add_argument("--fps", type=float, help="frame rate of a video file that does not say, or says wrong")
+    parser.add_argument("--stream", action="store_true", help="go on to the end instead of to the first final verdict")
+    parser.add_argument("--output", metavar="PATH", help="annotated copy: a picture, a folder for a folder, or a video")
+    parser.add_argument("--json", metavar="FILE", help="one JSON object per frame; - for stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer everything the source holds; 0 if it is live."""
+    engine = load(args.model, policy=policy_with(args.model, args.threshold))
+    talk = sys.stderr if args.json == "-" else sys.stdout
+    with ExitStack() as stack:
+        source = stack.enter_context(open_source(args.source, fps=args.fps))
+        recorder = stack.enter_context(open_recorder(args.output, source)) if args.output else None
+        lines = stack.enter_context(JsonLines(args.json))
+        session = None if args.stream or source.independent else stack.enter_context(engine.session())
+        tally = Tally()
+        with Progress(source.count) as bar:
+            for answer in answer_source(engine, source, session=session, color=args.color):
+                lines.write(decision_entry(answer.decision, index=tally.frames, name=answer.name))
+                if recorder is not None and answer.frame is not None:
+                    record(recorder, answer.frame, answer.decision, policy=engine.policy, color=args.color)
+                if tally.add(answer.decision) or source.independent:
+                    bar.clear()
+                    print(describe(answer, pictures=source.independent, stream=talk), file=talk)
+                bar.advance()
+    return conclude(tally, session=session, pictures=source.independent, stream=talk)
+
+
+def policy_with(model: str, threshold: float | None) -> Policy | None:
+    """Replace the live threshold of a model's calibration; the spoof threshold never lies above it.
+
+    Raises
+    ------
+    InputError
+        If the threshold is not between 0 and 1.
+    """
+    if threshold is None:
+        return None
+    if not 0 < threshold < 1:
+        raise InputError(f"threshold: expected a score between 0 and 1, got {threshold}")
+    calibrated = read_bundle(find_bundle(model)).calibration
+    return Policy(live_threshold=threshold, spoof_threshold=min(threshold, calibrated.spoof_threshold))
+
+
+def answer_source(engine: Engine, source: FrameSource, *, session: Session | None, color: str) -> Iterator[Answer]:
+    """Answer frame by frame: pictures by themselves, a stream in a session or, without one, open-ended."""
+    if isinstance(source, Pictures):
+        yield from _answer_pictures(engine, source, color=color)
+        return
+    answering = session or engine
+    for frame in source:
+        decision = answering.step(frame.frame_bgr, t=frame.t_seconds, color=color)
+        yield Answer(frame.name, frame, decision)
+        if decision.final:
+            return
+
+
+def _answer_pictures(engine: Engine, source: Pictures, *, color: str) -> Iterator[Answer]:
+    while True:
+        try:
+            frame = next(source)
+        except StopIteration:
+            return
+        except SourceError as error:
+            if source.count == 1:
+                raise
+            # One bad file must not end a run over thousands; it is refused like a bad frame, and never live.
+            yield Answer(source.current.name, None, _refused(Reason.UNUSABLE_INPUT, str(error)))
+            continue
+        yield Answer(frame.name, frame, decide_picture(engine, frame, color=color))
+
+
+def decide_picture(engine: Engine, frame: SourceFrame, *, color: str = "bgr") -> Decision:
+    """Hold one picture's score against the policy's thresholds; there is no session, so nothing to be stable over."""
+    score = engine.score(frame.frame_bgr, color=color)
+    if score.reason is not None:
+        return _refused(score.reason, score.detail)
+    verdict, reason = Verdict.UNCERTAIN, Reason.BETWEEN_THRESHOLDS
+    if score.live_score >= engine.policy.live_threshold:
+        verdict, reason = Verdict.LIVE, Reason.SINGLE_FRAME
+    elif score.live_score <= engine.policy.spoof_threshold:
+        verdict, reason = Verdict.SPOOF, Reason.SINGLE_FRAME
+    return Decision(
+        verdict=verdict,
+        live_score=score.live_score,
+        session_score=math.nan,
+        reason=reason,
+        detail="one picture, not a session",
+        t=math.nan,
+        box=score.box,
+        scored_frames=1,
+        final=True,
+    )
+
+
+def _refused(reason: Reason, detail: str) -> Decision:
+    return Decision(
+        verdict=Verdict.REFUSED,
+        live_score=math.nan,
+        session_score=math.nan,
+        reason=reason,
+        detail=detail,
+        t=math.nan,
+        box=None,
+        scored_frames=0,
+        final=True,
+    )
+
+
+def record(recorder: Recorder, frame: SourceFrame, decision: Decision, *, policy: Policy, color: str) -> None:
+    """Write an annotated copy of a frame."""
+    single = math.isnan(decision.session_score)
+    picture = annotate(
+        frame.frame_bgr if color == "bgr" else frame.frame_bgr[..., ::-1],
+        verdict=decision.verdict,
+        reason=decision.reason.value,
+        score=decision.live_score if single else decision.session_score,
+        box=decision.box,
+        thresholds=(policy.spoof_threshold, policy.live_threshold),
+    )
+    recorder.write(frame, picture)
+
+
+def describe(answer: Answer, *, pictures: bool, stream: TextIO) -> str:
+    """Say one answer in one line."""
+    decision = answer.decision
+    where = answer.name if pictures else f"{decision.t:7.2f} s"
+    score = decision.live_score if pictures else decision.session_score
+    verdict = paint(f"{decision.verdict.upper():<9}", decision.verdict, stream=stream)
+    detail = f"  ({decision.detail})" if decision.detail and decision.verdict is Verdict.REFUSED else ""
+    return f"{verdict}  {number(score):>5}  {where}  {decision.reason}{detail}"
+
+
+def conclude(tally: Tally, *, session: Session | None, pictures: bool, stream: TextIO) -> int:
+    """Print the last line and give the exit status: 0 only if everything shown is live."""
+    if pictures:
+        if tally.frames > 1:
+            parts = ", ".join(f"{tally.verdicts[v]} {v}" for v in Verdict if tally.verdicts[v])
+            print(f"{tally.frames} pictures: {parts}", file=stream)
+        return 0 if tally.verdicts[Verdict.LIVE] == tally.frames else 1
+    last = tally.last
+    if last is None:
+        return 1
+    verdict = last.verdict if session is None else session.verdict
+    reason = last.reason if session is None or verdict is last.verdict else session.reason
+    ended = "" if session is None or last.final else ", ended before the verdict was final"
+    print(
+        f"{paint(verdict.upper(), verdict, stream=stream)}: {reason}, session score {number(last.session_score)}, "
+        f"{tally.scored} of {tally.frames} frames scored, {last.t:.1f} s{ended}",
+        file=stream,
+    )
+    return 0 if verdict is Verdict.LIVE else 1

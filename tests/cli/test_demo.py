@@ -1,0 +1,69 @@
+"""`ratta demo`: it plays, says what happened also when the model errs, and leaves its results."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ratta.camera.playback import Scene
+from ratta.camera.scenes import demo_scenes
+from ratta.cli import main
+from ratta.records import Verdict
+
+
+@pytest.fixture(autouse=True)
+def scripted(monkeypatch, engine, frames):
+    """Two quick scenes for the scripted engine, the second of which it gets wrong."""
+
+    def scenes(*, seed):
+        assert seed == 8
+        timed = {kind: [(i / 10, f) for i, f in enumerate(frames(kind, 30))] for kind in ("live", "spoof")}
+        return (
+            Scene("A live face", "about", Verdict.LIVE, timed["live"]),
+            Scene("A dark face", "about", Verdict.LIVE, timed["spoof"]),
+        )
+
+    monkeypatch.setattr("ratta.cli.demo.load", lambda model: engine)
+    monkeypatch.setattr("ratta.camera.scenes.demo_scenes", scenes)
+
+
+def test_it_says_what_happened(tmp_path, capsys):
+    """One mark per frame, a row per session, and the miss as plainly as the hit."""
+    assert main(["demo", "--output", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"  A live face                {'█' * 13}  LIVE\n" in out
+    assert f"  A dark face                {'▁' * 13}  SPOOF\n" in out
+    assert "1 of 2 sessions ended as they should (a dark face: spoof, expected live)" in out
+    row = next(line for line in out.splitlines() if line.startswith("  A dark face") and "stable" in line)
+    assert row.split()[3:8] == ["spoof", "stable", "0.02", "13", "1.2"]
+    assert row.endswith("expected live")
+
+
+def test_it_leaves_a_page_a_sheet_and_the_decisions(tmp_path):
+    """All in the folder that was asked for."""
+    main(["demo", "--output", str(tmp_path / "o")])
+    assert sorted(p.name for p in (tmp_path / "o").iterdir()) == ["decisions.jsonl", "demo.html", "sheet.png"]
+    lines = [json.loads(line) for line in (tmp_path / "o" / "decisions.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in lines] == ["A live face"] * 13 + ["A dark face"] * 13
+    assert "1 of 2 sessions ended as they should" in (tmp_path / "o" / "demo.html").read_text()
+
+
+def test_a_window_without_a_display_is_one_line_and_status_2(monkeypatch, capsys):
+    """The camera is not even opened."""
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert main(["demo", "--camera", "0"]) == 2
+    assert "window: expected a display" in capsys.readouterr().err
+
+
+def test_the_scenes_are_what_they_say():
+    """Live, print, screen and no face; each frame (480, 640, 3) BGR; the same seed gives the same frames."""
+    scenes = demo_scenes(seed=3, seconds=0.1)
+    first = [next(iter(scene.frames)) for scene in scenes]
+    again = next(iter(demo_scenes(seed=3, seconds=0.1)[0].frames))
+    assert [scene.expected for scene in scenes] == [Verdict.LIVE, Verdict.SPOOF, Verdict.SPOOF, Verdict.REFUSED]
+    assert [(t, frame.shape, frame.dtype) for t, frame in first] == [(0.0, (480, 640, 3), np.uint8)] * 4
+    assert (first[0][1] == again[1]).all()
+    blue, _, red = first[0][1][200:300, 270:370].mean(axis=(0, 1))
+    assert red > blue
