@@ -9,7 +9,7 @@ demo: .venv-demo/ready
 	.venv-demo/bin/ratta demo --output out/demo
 
 test: .venv-test/ready
-	.venv-test/bin/python -m pytest
+	.venv-test/bin/pytest
 
 lint: .venv-test/ready
 	.venv-test/bin/ruff format --check .
