@@ -1,0 +1,37 @@
+"""Corpora, crops and score files. Readers download nothing and say what they expected to find where.
+
+Every reader gives the same records, `Presentation`, and refuses a subject that is in two splits.
+"""
+
+from ratta.data.boxes import read_boxes
+from ratta.data.casia_fasd import read_casia_fasd
+from ratta.data.celeba_spoof import read_celeba_spoof
+from ratta.data.crops import CropReader, Crops
+from ratta.data.folder import read_folder, read_manifest
+from ratta.data.frames import FrameRecord, read_frames
+from ratta.data.msu_mfsd import read_msu_mfsd
+from ratta.data.nuaa import read_nuaa
+from ratta.data.oulu_npu import read_oulu_npu
+from ratta.data.presentation import Presentation
+from ratta.data.replay_attack import read_replay_attack
+from ratta.data.scores import ScoreRow, read_scores, write_scores
+
+__all__ = [
+    "CropReader",
+    "Crops",
+    "FrameRecord",
+    "Presentation",
+    "ScoreRow",
+    "read_boxes",
+    "read_casia_fasd",
+    "read_celeba_spoof",
+    "read_folder",
+    "read_frames",
+    "read_manifest",
+    "read_msu_mfsd",
+    "read_nuaa",
+    "read_oulu_npu",
+    "read_replay_attack",
+    "read_scores",
+    "write_scores",
+]

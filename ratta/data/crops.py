@@ -1,0 +1,144 @@
+"""From presentations to crops, decoded once: a cache keyed by content and preprocessing contract."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ratta.data.frames import FrameRecord, read_frames
+from ratta.errors import InputError
+from ratta.records import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from ratta.data.presentation import Presentation
+    from ratta.records import Crop
+
+    Cutter = Callable[[FrameRecord], Crop | Refusal]
+
+FORMAT = "ratta-crops/1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crops:
+    """The crops of one presentation.
+
+    Attributes
+    ----------
+    pixels : (N, S, S, 3) uint8
+        RGB; black where the frame was refused.
+    refusals : (N,) str
+        Why a frame was refused; empty where it was not.
+    index : (N,) int64
+        Frame number.
+    t : (N,) float64
+        Seconds since the first frame.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    refusals: npt.NDArray[np.str_]
+    index: npt.NDArray[np.int64]
+    t: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+
+class CropReader:
+    """Cuts the crops of presentations, and remembers them in a folder.
+
+    The name of a remembered file is the SHA-256 of the presentation's files, of its boxes and of `contract`, so that a
+    changed picture, box or preprocessing rule is never answered with an old crop. Files are written atomically; a cut
+    short one is made anew.
+
+    Parameters
+    ----------
+    cut : callable
+        From a `FrameRecord` to a `Crop`, or to a `Refusal` with its reason.
+    size : int
+        Side of a crop in pixels.
+    contract : mapping
+        Everything that decides what `cut` makes of a frame: crop rule, quality limits, detector hash. Plain JSON
+        values.
+    cache : path, optional
+        Folder to remember crops in; made if absent. Nothing is written without it.
+    frames : int, optional
+        At most so many frames a presentation, evenly spread.
+    """
+
+    def __init__(
+        self,
+        *,
+        cut: Cutter,
+        size: int,
+        contract: Mapping[str, Any],
+        cache: str | Path | None = None,
+        frames: int | None = None,
+    ) -> None:
+        if size < 1 or (frames is not None and frames < 1):
+            raise InputError(f"crops: expected size and frames of at least 1, got {size} and {frames}")
+        self.cut = cut
+        self.size = size
+        self.contract = dict(contract)
+        self.cache = None if cache is None else Path(cache)
+        self.frames = frames
+
+    def read(self, presentation: Presentation) -> Crops:
+        """Return the crops, from the cache if they are there."""
+        if self.cache is None:
+            return self._make(presentation)
+        path = self.cache / f"{self.key(presentation)}.npz"
+        known = _load(path)
+        if known is None:
+            known = self._make(presentation)
+            _save(path, known)
+        return known
+
+    def key(self, presentation: Presentation) -> str:
+        """SHA-256 of all that decides the crops, in hexadecimal."""
+        rule = {"format": FORMAT, "size": self.size, "frames": self.frames, "contract": self.contract}
+        digest = hashlib.sha256(json.dumps(rule, sort_keys=True).encode())
+        digest.update(repr(presentation.boxes).encode())
+        digest.update(presentation.box_format.encode())
+        for path in (*presentation.paths, presentation.box_file):
+            if path is not None:
+                with path.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
+
+    def _make(self, presentation: Presentation) -> Crops:
+        black = np.zeros((self.size, self.size, 3), np.uint8)
+        pixels, refusals, index, times = [], [], [], []
+        for frame in read_frames(presentation, limit=self.frames):
+            found = self.cut(frame)
+            pixels.append(black if isinstance(found, Refusal) else found.pixels)
+            refusals.append(str(found.reason) if isinstance(found, Refusal) else "")
+            index.append(frame.index)
+            times.append(frame.t)
+        return Crops(np.stack(pixels), np.array(refusals, np.str_), np.array(index), np.array(times))
+
+
+def _load(path: Path) -> Crops | None:
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return Crops(archive["pixels"], archive["refusals"], archive["index"], archive["t"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return None
+
+
+def _save(path: Path, crops: Crops) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    with partial.open("wb") as stream:
+        np.savez(stream, pixels=crops.pixels, refusals=crops.refusals, index=crops.index, t=crops.t)
+    partial.replace(path)

@@ -1,0 +1,99 @@
+"""Decoding of pictures and of a small video made here."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ratta.data import Presentation, read_frames
+from ratta.data.frames import spread
+from ratta.errors import InputError, MissingExtraError, SourceError
+from ratta.records import Box
+
+cv2 = pytest.importorskip("cv2")
+
+
+def presentation(*paths: Path, **more) -> Presentation:
+    """A live session of these files."""
+    return Presentation(paths=paths, is_live=True, species="", subject="1", session="1", split="test", **more)
+
+
+def pictures(folder: Path, n: int) -> list[Path]:
+    """Flat pictures, each one brighter than the last."""
+    found = []
+    for i in range(n):
+        path = folder / f"{i}.png"
+        cv2.imwrite(str(path), np.full((6, 8, 3), 10 * i, np.uint8))
+        found.append(path)
+    return found
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    """Ten grey frames, 10 to 190, at 20 frames a second."""
+    path = tmp_path_factory.mktemp("video") / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 16))
+    for i in range(10):
+        writer.write(np.full((16, 32, 3), 10 + 20 * i, np.uint8))
+    writer.release()
+    return path
+
+
+def test_pictures(tmp_path) -> None:
+    """Pictures come in order, a second apart, with their boxes."""
+    found = list(read_frames(presentation(*pictures(tmp_path, 2), boxes=(None, Box(1, 1, 3, 3)))))
+    assert [(0, 0.0, 0, None), (1, 1.0, 10, Box(1, 1, 3, 3))] == [
+        (f.index, f.t, int(f.pixels[0, 0, 0]), f.box) for f in found
+    ]
+    assert ((6, 8, 3), np.uint8) == (found[0].pixels.shape, found[0].pixels.dtype)
+
+
+def test_video(video) -> None:
+    """Every frame, timed by the frame rate."""
+    found = list(read_frames(presentation(video)))
+    assert (10, 9, pytest.approx(0.45)) == (len(found), found[-1].index, found[-1].t)
+    assert [pytest.approx(10 + 20 * i, abs=3) for i in range(10)] == [f.pixels.mean() for f in found]
+
+
+def test_limit_spreads_over_the_video(video) -> None:
+    """A limit takes frames from beginning to end, not the first ones."""
+    assert [0, 4, 9] == [f.index for f in read_frames(presentation(video), limit=3)]
+
+
+def test_box_file_of_a_video(video, tmp_path) -> None:
+    """The n-th line belongs to the n-th frame; frames after the last line have no box."""
+    faces = tmp_path / "x.face"
+    faces.write_text("0 1 1 4 4\n1 0 0 0 0\n2 2 2 4 4\n")
+    found = list(read_frames(presentation(video, box_file=faces, box_format="replay-faces")))
+    assert [Box(1, 1, 5, 5), None, Box(2, 2, 6, 6), None] == [f.box for f in found[:4]]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x.jpg", "picture"), ("x.avi", "video")])
+def test_unreadable(tmp_path, name, kind) -> None:
+    """A file that is no picture or video is named."""
+    path = tmp_path / name
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(SourceError, match=rf"{name}: expected a {kind} that OpenCV decodes, got none"):
+        list(read_frames(presentation(path)))
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "expected"), [(5, None, [0, 1, 2, 3, 4]), (5, 1, [0]), (4, 4, [0, 1, 2, 3])]
+)
+def test_spread(count, limit, expected) -> None:
+    """All where there are few, ends included where there are many."""
+    assert expected == spread(count, limit)
+
+
+def test_limit_must_be_positive(video) -> None:
+    """No frames is not a limit."""
+    with pytest.raises(InputError, match="limit: expected at least 1 frame"):
+        list(read_frames(presentation(video), limit=0))
+
+
+def test_without_opencv(video, monkeypatch) -> None:
+    """Without OpenCV the message names the command."""
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(MissingExtraError, match=r"ratta.data needs OpenCV to decode: pip install 'ratta\[tools\]'"):
+        list(read_frames(presentation(video)))
