@@ -1,0 +1,165 @@
+"""From an exported network to a bundle: calibration on development identities, source statistics, card.
+
+Two development sets, both of people the network was not trained on:
+
+- *distillation inputs* with the teacher's opinion. The student's margin imitates the teacher's, so temperature, bias
+  and thresholds are fitted to the teacher's verdict; inputs of which the teacher itself is unsure are left out.
+- *simulated captures* with a true label and species. They give prototypes and canaries, and figures for the card.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ratta.bundle import Bundle, Contract, write_bundle
+from ratta.calibrate import SourceReadings, calibrate, read_sources, source_statistics
+from ratta.inference import OrtSession, Session
+from ratta.metrics import ScoreSet, Summary, Threshold, summary
+from ratta.simulate import SPECIES, PortraitBank, crop_face, simulate_capture
+from ratta.train.pool import Producer
+
+SURE_MARGIN = 1.0
+"""A teacher whose log-odds are nearer to zero than this has no opinion to calibrate against."""
+NOT_MEASURED = "Not measured for this model."
+LIVE_POLICY, SPOOF_POLICY = "apcer=0.1", "bpcer=0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Development:
+    """What a bundle is calibrated on.
+
+    Attributes
+    ----------
+    portraits : PortraitBank
+        Development identities only.
+    producer : Producer
+        Makes distillation inputs of the same identities, judged by the teacher.
+    judged, captures : int
+        How many inputs of each kind.
+    seed : int
+    """
+
+    portraits: PortraitBank
+    producer: Producer
+    judged: int = 3000
+    captures: int = 900
+    seed: int = 11
+
+
+def ship(
+    exported: Path,
+    folder: Path,
+    *,
+    name: str,
+    version: str,
+    development: Development,
+    real: str = NOT_MEASURED,
+    crop_scale: float = 2.7,
+) -> tuple[Bundle, Summary]:
+    """Make a bundle of `model.onnx`, `affine.npz` and `facts.json`.
+
+    Parameters
+    ----------
+    exported : path
+        Folder that `export_graph` wrote into.
+    folder : path
+        The bundle to write.
+    name, version : str
+        Of the model.
+    development : Development
+    real : str
+        Markdown: what was measured on real captures.
+    crop_scale : float
+        Side of the crop over the longer side of the face box.
+
+    Returns
+    -------
+    Bundle, Summary
+        What was written, and the figures on simulated development captures at its live threshold.
+    """
+    card = (Path(__file__).parent / "card.md").read_text()
+    facts = json.loads((exported / "facts.json").read_text())
+    graph = (exported / "model.onnx").read_bytes()
+    with np.load(exported / "affine.npz", allow_pickle=False) as archive:
+        affine = {key: archive[key] for key in archive.files if "." in key}
+    session, size = OrtSession(graph), int(facts["input"]["size"])
+    calibration = calibrate(
+        judged_readings(session, development),
+        origin="the teacher's verdict on distillation inputs of development identities",
+        live_policy=LIVE_POLICY,
+        spoof_policy=SPOOF_POLICY,
+    )
+    captures = captured_readings(session, development, crop_scale=crop_scale, size=size)
+    scores = 1 / (1 + np.exp(-(captures.margins / calibration.temperature + calibration.bias)))
+    figures = summary(
+        ScoreSet(live_scores=scores, is_live=captures.is_live, species=captures.species, subjects=captures.subjects),
+        Threshold(calibration.live_threshold, LIVE_POLICY, calibration.origin),
+    )
+    std = float(facts["normalisation"]["std"])
+    bundle = write_bundle(
+        folder,
+        name=name,
+        version=version,
+        licence="Apache-2.0",
+        contract=Contract(size=size, crop_scale=crop_scale, mean=(0.0, 0.0, 0.0), std=(std, std, std)),
+        calibration=calibration,
+        graph=graph,
+        affine=affine,
+        statistics=source_statistics(captures),
+        card=card.replace("{figures}", _figures(figures)).replace("{real}", real).replace("{facts}", _facts(facts)),
+    )
+    return bundle, figures
+
+
+def judged_readings(session: Session, development: Development) -> SourceReadings:
+    """Run the network over distillation inputs; the label is the teacher's verdict, where it is sure."""
+    rng = np.random.default_rng(development.seed)
+
+    def samples() -> Iterator[tuple[NDArray[np.uint8], bool, str, str, str]]:
+        for start in range(0, development.judged, 100):
+            batch = development.producer(rng, 100)
+            logits = batch.logits.numpy()
+            margins = logits[:, 1] - np.logaddexp(logits[:, 0], logits[:, 2])
+            for index in np.flatnonzero(np.abs(margins) >= SURE_MARGIN):
+                live = bool(margins[index] > 0)
+                species = "" if live else "judged spoof"
+                yield batch.pixels[index].numpy(), live, species, "mixed", f"{start + index}"
+
+    return read_sources(session, samples())
+
+
+def captured_readings(session: Session, development: Development, *, crop_scale: float, size: int) -> SourceReadings:
+    """Run the network over simulated captures, as many of each species."""
+    rng, portraits = np.random.default_rng(development.seed), development.portraits
+
+    def samples() -> Iterator[tuple[NDArray[np.uint8], bool, str, str, str]]:
+        for index in range(development.captures):
+            species, person = SPECIES[index % len(SPECIES)], int(rng.integers(len(portraits)))
+            shot = simulate_capture(portraits[person], rng, species=species)
+            crop = crop_face(shot.rgb, shot.box, scale=crop_scale, size=size)
+            live = species == "live"
+            yield crop, live, "" if live else species, portraits.names[person], f"{index}"
+
+    return read_sources(session, samples())
+
+
+def _figures(s: Summary) -> str:
+    rates = {f"APCER {name}": rate for name, rate in s.apcer_by_species.items()} | {"BPCER": s.bpcer}
+    rows = [f"| {k} | {r.value:.3f} | {r.low:.3f} to {r.high:.3f} | {r.n} |" for k, r in rates.items()]
+    rows += [
+        f"| {k} | {e.value:.3f} | {e.low:.3f} to {e.high:.3f} | {s.samples} |"
+        for k, e in {"ACER": s.acer, "AUC": s.auc, "EER": s.eer}.items()
+    ]
+    return "\n".join(["| figure | value | 95 % interval | n |", "|---|---|---|---|", *rows])
+
+
+def _facts(facts: dict[str, Any]) -> str:
+    told = {name: value for name, value in facts.items() if name != "curves"}
+    return "```json\n" + json.dumps(told, indent=1) + "\n```"

@@ -1,0 +1,140 @@
+"""Distillation inputs and the replay pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ratta.errors import InputError
+from ratta.simulate import PortraitBank, prepare_portraits
+from ratta.train.development import development_samples
+from ratta.train.distil import flip, retone, student_pixels
+from ratta.train.factory import DistillationFactory, split_identities
+from ratta.train.inputs import OPERATIONS, InputMaker, cut_mix, held_medium, random_crop
+from ratta.train.pool import CHUNK, ReplayPool
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Two noise portraits, prepared."""
+    rng = np.random.default_rng(0)
+    for index in range(2):
+        cv2.imwrite(
+            str(tmp_path / f"p{index}.png"), cv2.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), (200, 200))
+        )
+    return prepare_portraits(tmp_path, tmp_path / "cache", detect=lambda _: (60.0, 50.0, 140.0, 150.0))
+
+
+@pytest.mark.parametrize("operation", dict.fromkeys(OPERATIONS))
+def test_operations_keep_shape_and_leave_their_input_alone(operation) -> None:  # type: ignore[no-untyped-def]
+    """Every damage gives (S, S, 3) uint8 and does not write into what it was given."""
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    before = image.copy()
+    for _ in range(8):
+        out = operation(rng, image)
+        assert out.shape == image.shape
+        assert out.dtype == np.uint8
+    assert (image == before).all()
+
+
+@pytest.mark.parametrize("mixer", [cut_mix, held_medium])
+def test_mixers_keep_shape(mixer) -> None:  # type: ignore[no-untyped-def]
+    """Mixing two pictures gives one of the same size."""
+    rng = np.random.default_rng(2)
+    first, second = rng.integers(0, 256, (2, 48, 48, 3), dtype=np.uint8)
+    for _ in range(8):
+        assert mixer(rng, first, second).shape == (48, 48, 3)
+
+
+def test_maker_is_seeded_and_labels_only_what_it_left_whole(cache: Path) -> None:
+    """The same seed gives the same inputs; labels are live, spoof or none."""
+
+    def make(seed: int) -> list[np.ndarray]:
+        maker = InputMaker(portraits=PortraitBank(cache), size=48, bank=4, renew_every=8)
+        rng = np.random.default_rng(seed)
+        made = [maker.make(rng) for _ in range(12)]
+        assert {m.label for m in made} <= {-1, 0, 1}
+        return [m.pixels for m in made]
+
+    assert all((a == b).all() for a, b in zip(make(3), make(3), strict=True))
+    assert any((a != b).any() for a, b in zip(make(3), make(4), strict=True))
+
+
+def test_random_crops_have_the_size_asked_for(cache: Path) -> None:
+    """Whatever the scale, the crop is square and of the given side."""
+    cutout = PortraitBank(cache)[0]
+    rng = np.random.default_rng(5)
+    assert {random_crop(rng, cutout.rgba, cutout.box, 40).shape for _ in range(10)} == {(40, 40, 4)}
+
+
+def test_pool_fills_and_gives_what_the_teacher_said(cache: Path, silent_face_file: Path) -> None:
+    """A worker process fills the slots; a draw gives inputs with opinions, and dead workers are noticed."""
+    factory = DistillationFactory(cache=str(cache), identities=("p0", "p1"), teacher=str(silent_face_file), size=48)
+    pool = ReplayPool(factory=factory, slots=2 * CHUNK, size=48, workers=1, reuse=2.0, seed=0)
+    try:
+        pool.wait_for(CHUNK)
+        batch = pool.draw(np.random.default_rng(0), 8)
+        assert batch.pixels.shape == (8, 48, 48, 3)
+        assert int(batch.pixels.max()) > 0
+        assert batch.logits.shape == (8, 3)
+        assert bool(batch.logits.abs().sum() > 0)
+        assert batch.target_margin.shape == (8,)
+        assert pool.made >= CHUNK
+    finally:
+        pool.close()
+
+
+def test_two_teachers_share_the_target(cache: Path, silent_face_file: Path) -> None:
+    """The target margin is the mean of both teachers' margins."""
+    name = str(silent_face_file)
+    factory = DistillationFactory(cache=str(cache), identities=("p0",), teacher=name, second_teacher=name, size=48)
+    batch = factory()(np.random.default_rng(0), 4)
+    torch.testing.assert_close(batch.target_margin, batch.extra[:, 0])
+
+
+def test_flip_mirrors_pixels_and_maps_together(producer) -> None:  # type: ignore[no-untyped-def]
+    """A sample is mirrored in all its fields or in none."""
+    batch = producer(np.random.default_rng(0), 32)
+    turned = flip(batch, torch.Generator().manual_seed(0))
+    mirrored = [not torch.equal(a, b) for a, b in zip(batch.middle, turned.middle, strict=True)]
+    assert 0 < sum(mirrored) < 32
+    for index, is_mirrored in enumerate(mirrored):
+        expected = batch.pixels[index].flip(1) if is_mirrored else batch.pixels[index]
+        assert torch.equal(turned.pixels[index], expected)
+
+
+def test_retone_stays_in_range_and_touches_only_its_share(producer) -> None:  # type: ignore[no-untyped-def]
+    """Re-toned pixels stay within 0-1, the rest of the batch is what the teacher saw."""
+    batch = producer(np.random.default_rng(0), 8)
+    generator = torch.Generator().manual_seed(0)
+    plain = student_pixels(batch, size=32, tone_share=0.0, generator=generator)
+    toned = student_pixels(batch, size=32, tone_share=0.5, generator=generator)
+    assert torch.equal(plain[4:], toned[4:])
+    assert not torch.equal(plain[:4], toned[:4])
+    out = retone(torch.rand((4, 3, 8, 8)), generator)
+    assert float(out.min()) >= 0
+    assert float(out.max()) <= 1
+
+
+def test_development_samples_are_labelled_held_out_and_seeded(tmp_path: Path) -> None:
+    """Sessions of live, print and replay in turn, of held-out people only, the same for the same seed."""
+    rng = np.random.default_rng(0)
+    for index in range(10):
+        picture = cv2.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), (120, 120))
+        cv2.imwrite(str(tmp_path / f"p{index}.png"), picture)
+    cache = prepare_portraits(tmp_path, tmp_path / "cache", detect=lambda _: (36.0, 30.0, 84.0, 90.0))
+    samples = list(development_samples(str(cache), size=32, sessions_per_species=1, frames=2))
+    held_out = split_identities([f"p{i}" for i in range(10)]).validation
+    assert [s[1] for s in samples] == [True, True, False, False, False, False]
+    assert [s[2] for s in samples] == ["", "", "print", "print", "replay", "replay"]
+    assert {s[3] for s in samples} == set(held_out)
+    assert len({s[4] for s in samples}) == 3
+    again = next(iter(development_samples(str(cache), size=32, sessions_per_species=1, frames=2)))
+    assert (again[0] == samples[0][0]).all()
+    with pytest.raises(InputError, match="expected 'validation' or 'test'"):
+        next(iter(development_samples(str(cache), part="train")))
