@@ -19,9 +19,11 @@ import hashlib
 import io
 import json
 import math
+import zlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -180,7 +182,7 @@ def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
     Raises
     ------
     BundleError
-        If a file is missing, altered, not named, or does not fit the format; nothing is ever defaulted.
+        If a file is missing, altered, or does not fit the format; nothing is ever defaulted.
     """
     folder = Path(folder)
     raw = _read_file(folder, MANIFEST)
@@ -200,7 +202,7 @@ def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
         graph=files["model.onnx"],
         affine=_arrays(files["affine.npz"], folder / "affine.npz"),
         statistics=_arrays(files["statistics.npz"], folder / "statistics.npz"),
-        card=files["CARD.md"].decode(),
+        card=files["CARD.md"].decode(errors="replace"),
         sha256=digest,
     )
 
@@ -280,11 +282,23 @@ def find_bundle(name_or_path: str | Path) -> Path:
     BundleError
         If neither exists; the message lists the shipped names.
     """
-    for candidate in (Path(name_or_path), models_folder() / str(name_or_path)):
-        if (candidate / MANIFEST).is_file():
-            return candidate
+    if not isinstance(name_or_path, str | Path):
+        raise InputError(f"model: expected a name or a path, got {type(name_or_path).__name__}")
+    name = str(name_or_path)
+    # A shipped name means the shipped model, whatever lies in the working directory under that name.
+    places = [models_folder() / name] if name == Path(name).name else []
+    for folder in (*places, Path(name)):
+        if _has_manifest(folder):
+            return folder
     shipped = sorted(p.parent.name for p in models_folder().glob(f"*/{MANIFEST}"))
     raise BundleError(f"model: expected a folder with {MANIFEST} or one of {shipped}, got {str(name_or_path)!r}")
+
+
+def _has_manifest(folder: Path) -> bool:
+    try:
+        return (folder / MANIFEST).is_file()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False
 
 
 def _read_file(folder: Path, name: str) -> bytes:
@@ -298,8 +312,6 @@ def _read_file(folder: Path, name: str) -> bytes:
 
 
 def _verified(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
-    if Path(name).name != name:
-        raise BundleError(f"{folder / MANIFEST}: files: expected plain file names, got {name!r}")
     content = _read_file(folder, name)
     digest = hashlib.sha256(content).hexdigest()
     if digest != entry.get("sha256"):
@@ -314,7 +326,7 @@ def _parse_manifest(raw: bytes, folder: Path) -> dict[str, Any]:
     where = folder / MANIFEST
     try:
         manifest = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: expected JSON, got: {error}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
@@ -323,7 +335,10 @@ def _parse_manifest(raw: bytes, folder: Path) -> dict[str, Any]:
     for key, kind in kinds.items():
         if not isinstance(manifest.get(key), kind):
             raise BundleError(f"{where}: {key}: expected a {kind.__name__}, got {manifest.get(key)!r}")
-    missing = [name for name in REQUIRED_FILES if not isinstance(manifest["files"].get(name), dict)]
+    odd = [name for name, entry in manifest["files"].items() if not isinstance(entry, dict) or Path(name).name != name]
+    if odd:
+        raise BundleError(f"{where}: files: expected plain file names with a sha256 each, got {odd[0]!r}")
+    missing = [name for name in REQUIRED_FILES if name not in manifest["files"]]
     if missing:
         raise BundleError(f"{where}: files: expected entries for {list(REQUIRED_FILES)}, missing {missing}")
     return manifest
@@ -339,16 +354,21 @@ def _record(kind: type[_Record], values: dict[str, Any], folder: Path) -> _Recor
     made: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     try:
         return kind(**made)
-    except TypeError as error:
+    except (TypeError, OverflowError) as error:
         raise BundleError(f"{folder / MANIFEST}: {kind.__name__.lower()}: {error}") from error
 
 
 def _arrays(content: bytes, where: Path) -> Arrays:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, KeyError) as error:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, TypeError, BadZipFile, zlib.error) as error:
         raise BundleError(f"{where}: expected plain arrays without pickles, got: {error}") from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise BundleError(f"{where}: expected nothing but arrays, got other members; export the model again")
+    for array in arrays.values():
+        array.setflags(write=False)
+    return arrays
 
 
 def _npz_bytes(arrays: Arrays) -> bytes:

@@ -132,6 +132,11 @@ def calibrate(
     spoof = choose_threshold(development, policy=spoof_policy, origin=origin).value
     if live < spoof:
         live = spoof = (live + spoof) / 2
+    if live > SCORE_RANGE[1]:
+        raise DataError(
+            f"calibration: expected a live threshold of at most {SCORE_RANGE[1]}, got {live:.4f} for {live_policy}; "
+            "some attacks score like the surest live faces: ask for less, or train further"
+        )
     people = len(np.unique(readings.subjects))
     counts = f"{len(scores)} crops" + (f" of {people} subjects" if people > 1 else "")
     return Calibration(
@@ -170,7 +175,8 @@ def fit_temperature(
     share = np.where(kinds == "", 0.5, 0.5 / max(1, len(kinds) - 1))
     weights = (share / counts)[index] * len(margins)
     target = np.where(is_live, 1 - 1 / (is_live.sum() + 2), 1 / ((~is_live).sum() + 2))
-    design = np.stack([margins, np.ones_like(margins)], axis=1)
+    spread = float(margins.std()) or 1.0
+    design = np.stack([margins / spread, np.ones_like(margins)], axis=1)
     theta = np.array([1.0, 0.0])
     for _ in range(100):
         p = 1 / (1 + np.exp(-np.clip(design @ theta, -30, 30)))
@@ -184,7 +190,7 @@ def fit_temperature(
         raise DataError(
             f"calibration: expected larger margins for live, got a slope of {theta[0]:.3g}; check the class order"
         )
-    return float(1 / theta[0]), float(theta[1])
+    return float(spread / theta[0]), float(theta[1])
 
 
 def source_statistics(

@@ -1,26 +1,40 @@
 """Scores over time become a verdict.
 
 Neighbouring frames of a video are not independent, so evidence is counted in *slots* of `slot_s` seconds: a slot is
-worth the mean log-odds of its frames, clipped to `max_logit`, so that no frame and no burst can outvote the rest.
-The session's score is the mean over its slots. One good frame therefore never passes, however often it is retried;
-and when the face changes, what spoke for the old face is dropped, while what spoke against it stays.
+worth the mean of its frames' log-odds, each clipped to `max_logit`, so that no frame and no burst can outvote the
+rest. The session's score is the mean over its slots. One good frame therefore never passes, however often it is
+retried; and when the face changes, what spoke for the old face is dropped, while what spoke against it stays.
+
+A verdict may be final after the first `min_slots + hold_slots` slots. Looking at the evidence as it comes gives an
+attack several chances instead of one, so the error rate of sessions is not that of single looks: measure sessions.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ratta.errors import InputError
-from ratta.records import Decision, Reason, Verdict, logit, sigmoid
+from ratta.records import Decision, Reason, Refusal, Verdict, as_float, logit, sigmoid
 
 if TYPE_CHECKING:
-    from ratta.records import Box, Refusal
+    from ratta.records import Box
 
 _TIME_TOLERANCE_S = 1e-6
 """Frame times are sums of fractions; a slot that is full but for rounding is full."""
+_LATEST_S = 1e15
+_RANGES = {
+    "live_threshold": (0.0, 1.0),
+    "spoof_threshold": (0.0, 1.0),
+    "hysteresis": (0.0, 100.0),
+    "slot_s": (0.001, 60.0),
+    "max_logit": (0.0, 100.0),
+    "max_against": (0.0, 0.99),
+    "timeout_s": (0.001, 3600.0),
+    "gap_s": (0.001, 3600.0),
+    "window_s": (0.001, 3600.0),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +46,12 @@ class Policy:
     live_threshold, spoof_threshold : float
         On the session's score; between them the verdict is UNCERTAIN.
     hysteresis : float
-        Log-odds by which a session's score must fall back behind a threshold before a verdict is given up.
+        Log-odds by which an open-ended stream's score must fall back behind a threshold before a verdict is given up,
+        at most half of what lies between the thresholds. An attempt has none: it ends, so nothing can flicker.
     slot_s : float
         Seconds of video that count as one piece of evidence.
     max_logit : float
-        The most one slot can say, in log-odds.
+        The most one frame, and so one slot, can say, in log-odds.
     min_slots : int
         Slots needed before the first verdict.
     hold_slots : int
@@ -64,22 +79,34 @@ class Policy:
     window_s: float = 3.0
 
     def __post_init__(self) -> None:
+        self._check_numbers()
         if not 0 < self.spoof_threshold <= self.live_threshold < 1:
             raise InputError(
                 "policy: expected 0 < spoof_threshold <= live_threshold < 1, "
                 f"got {self.spoof_threshold} and {self.live_threshold}"
             )
-        for name in ("slot_s", "max_logit", "timeout_s", "gap_s", "window_s"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"policy.{name}: expected a positive finite number, got {getattr(self, name)}")
-        if self.min_slots < 2 or self.hold_slots < 0:
+        farthest = max(logit(self.live_threshold), -logit(self.spoof_threshold))
+        if self.max_logit <= farthest:
             raise InputError(
-                f"policy: expected min_slots >= 2 and hold_slots >= 0, got {self.min_slots} and {self.hold_slots}"
+                f"policy.max_logit: expected more than {farthest:.3g}, the farther threshold's log-odds, got "
+                f"{self.max_logit}; no score could reach that threshold"
             )
-        if not 0 <= self.max_against < 1 or self.hysteresis < 0:
+        if self.slot_s * self.min_slots > self.window_s:
+            raise InputError(f"policy.window_s: expected room for {self.min_slots} slots, got {self.window_s}")
+        if self.slot_s * (self.min_slots + self.hold_slots) > self.timeout_s:
             raise InputError(
-                f"policy: expected 0 <= max_against < 1 and hysteresis >= 0, got {self.max_against}, {self.hysteresis}"
+                f"policy.timeout_s: expected room for {self.min_slots} + {self.hold_slots} slots, got {self.timeout_s}"
             )
+
+    def _check_numbers(self) -> None:
+        for name, fewest in (("min_slots", 2), ("hold_slots", 0)):
+            value: Any = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < fewest:
+                raise InputError(f"policy.{name}: expected a whole number of at least {fewest}, got {value!r}")
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not least <= as_float(value) <= most:
+                raise InputError(f"policy.{name}: expected a number from {least} to {most}, got {value!r}")
 
 
 @dataclass(slots=True)
@@ -88,8 +115,9 @@ class _Slot:
     total: float = 0.0
     frames: int = 0
 
-    def value(self, max_logit: float) -> float:
-        return max(-max_logit, min(max_logit, self.total / self.frames))
+    @property
+    def value(self) -> float:
+        return self.total / self.frames
 
 
 class Judge:
@@ -116,6 +144,7 @@ class Judge:
         self.open_ended = open_ended
         self._live_logit = logit(policy.live_threshold)
         self._spoof_logit = logit(policy.spoof_threshold)
+        self._stay = min(policy.hysteresis, (self._live_logit - self._spoof_logit) / 2) if open_ended else 0.0
         self.reset()
 
     def reset(self) -> None:
@@ -128,7 +157,8 @@ class Judge:
         self._slots_seen = 0
         self._scored = 0
         self._refused = 0
-        self._start_s: float | None = None
+        self._fresh_slot = True
+        self._start_s = math.nan
         self._t = -math.inf
         self._last_scored_s = -math.inf
 
@@ -138,7 +168,7 @@ class Judge:
         Parameters
         ----------
         live_logit : float
-            Calibrated log-odds of live.
+            Calibrated log-odds of live; a frame for which it is no finite number is refused.
         t : float
             Seconds, not before the frame before.
         box : Box or None
@@ -151,6 +181,8 @@ class Judge:
         InputError
             If `t` is not finite or goes backwards.
         """
+        if not math.isfinite(live_logit):
+            return self.refuse(Refusal(Reason.UNUSABLE_INPUT, f"the network answered {live_logit}"), t=t)
         self._advance(t)
         if self.final:
             return self._decision(sigmoid(live_logit), t=t, box=box)
@@ -174,6 +206,8 @@ class Judge:
         self._advance(t)
         if not self.final:
             self._refused += 1
+            if not self._scored:
+                self._reason = refusal.reason
             self._maybe_end(t)
         if self.final:
             return self._decision(math.nan, t=t, box=None)
@@ -211,25 +245,28 @@ class Judge:
     def _advance(self, t: float) -> None:
         check_time(t, self._t)
         self._t = t
-        if self._start_s is None:
+        if math.isnan(self._start_s):
             self._start_s = t
 
     def _forget_what_spoke_for(self) -> None:
-        self._slots = [slot for slot in self._slots if slot.value(self.policy.max_logit) < 0]
+        self._slots = [slot for slot in self._slots if slot.value < self._live_logit]
+        self._fresh_slot = True
         self._held_since = None
         self.verdict = Verdict.UNCERTAIN
 
     def _add(self, live_logit: float, t: float) -> None:
-        if not self._slots or t - self._slots[-1].start_s >= self.policy.slot_s - _TIME_TOLERANCE_S:
+        if self._fresh_slot or t - self._slots[-1].start_s >= self.policy.slot_s - _TIME_TOLERANCE_S:
             self._slots.append(_Slot(t))
             self._slots_seen += 1
-        self._slots[-1].total += live_logit
+            self._fresh_slot = False
+        most = self.policy.max_logit
+        self._slots[-1].total += max(-most, min(most, live_logit))
         self._slots[-1].frames += 1
         if self.open_ended:
             self._slots = [slot for slot in self._slots if t - slot.start_s <= self.policy.window_s]
 
     def _mean(self) -> float:
-        return sum(slot.value(self.policy.max_logit) for slot in self._slots) / len(self._slots)
+        return sum(slot.value for slot in self._slots) / len(self._slots)
 
     def _weigh(self) -> None:
         before = self.verdict
@@ -242,25 +279,31 @@ class Judge:
         if len(self._slots) < policy.min_slots:
             return Verdict.UNCERTAIN, Reason.GATHERING
         mean = self._mean()
-        stay = policy.hysteresis
-        if mean >= self._live_logit - stay * (self.verdict is Verdict.LIVE):
-            against = sum(slot.value(policy.max_logit) <= self._spoof_logit for slot in self._slots)
+        if mean >= self._live_logit - self._stay * (self.verdict is Verdict.LIVE):
+            against = sum(slot.value <= self._spoof_logit for slot in self._slots)
             if against > policy.max_against * len(self._slots):
                 return Verdict.UNCERTAIN, Reason.CONTRADICTORY
             return Verdict.LIVE, Reason.STABLE
-        if mean <= self._spoof_logit + stay * (self.verdict is Verdict.SPOOF):
+        if mean <= self._spoof_logit + self._stay * (self.verdict is Verdict.SPOOF):
             return Verdict.SPOOF, Reason.STABLE
         return Verdict.UNCERTAIN, Reason.BETWEEN_THRESHOLDS
 
     def _maybe_end(self, t: float) -> None:
-        if self.open_ended or self._start_s is None:
+        if self.open_ended:
             return
-        decided = self.verdict in (Verdict.LIVE, Verdict.SPOOF) and self._held_since is not None
-        if decided and self._held_since is not None and self._slots_seen - self._held_since >= self.policy.hold_slots:
+        if self._may_end():
             self.final = True
         elif t - self._start_s >= self.policy.timeout_s:
             many = self._refused > self._scored
             self.close(*((Verdict.REFUSED, Reason.TOO_MANY_REFUSED) if many else (Verdict.UNCERTAIN, Reason.TIMED_OUT)))
+
+    def _may_end(self) -> bool:
+        if self.verdict is Verdict.LIVE:  # as long as the latest evidence agrees, and most frames could be judged
+            if self._slots[-1].value < self._live_logit or self._refused > self._scored:
+                return False
+        elif self.verdict is not Verdict.SPOOF:
+            return False
+        return self._held_since is not None and self._slots_seen - self._held_since >= self.policy.hold_slots
 
     def _decision(self, live_score: float, *, t: float, box: Box | None) -> Decision:
         return Decision(
@@ -278,11 +321,12 @@ class Judge:
 
 def check_time(t: object, earliest: float = -math.inf) -> None:
     """Refuse a time that is not a finite number of seconds at or after `earliest`."""
-    if isinstance(t, bool) or not isinstance(t, Real) or not math.isfinite(t):
+    seconds = as_float(t)
+    if not abs(seconds) < _LATEST_S:
         raise InputError(
             f"t: expected a finite number of seconds, got {t!r}; pass the frame's time on a monotonic clock"
         )
-    if t < earliest:
+    if seconds < earliest:
         raise InputError(
-            f"t: expected at least {earliest}, the time of the frame before, got {t}; time never goes back"
+            f"t: expected at least {earliest}, the time of the frame or attempt before, got {t}; time never goes back"
         )

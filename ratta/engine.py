@@ -11,7 +11,7 @@ from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
 from ratta.decision import Judge, Policy, check_time
 from ratta.errors import BundleError, InputError
 from ratta.inference import Network, NumpySession, OrtSession
-from ratta.perception import BlazeFace, Perception, QualityLimits
+from ratta.perception import BlazeFace, Perception, QualityLimits, check_color
 from ratta.records import Box, Decision, Reason, Refusal, Score, Verdict
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     BoxLike = Box | tuple[float, float, float, float]
 
-RUNTIMES = {"onnxruntime": OrtSession, "numpy": NumpySession}
+RUNTIMES = ("numpy", "onnxruntime")
 OUTPUTS = ("logits", "embedding", "cut")
 
 
@@ -102,7 +102,7 @@ def open_graph(graph: bytes, *, runtime: str, threads: int = 1, name: str = "mod
         return OrtSession(graph, threads=threads, name=name)
     if runtime == "numpy":
         return NumpySession(graph)
-    raise InputError(f"runtime: expected one of {sorted(RUNTIMES)}, got {runtime!r}")
+    raise InputError(f"runtime: expected one of {RUNTIMES}, got {runtime!r}")
 
 
 class Engine:
@@ -137,8 +137,12 @@ class Engine:
         max_attempts: int = 5,
         lockout_s: float = 60.0,
     ) -> None:
-        if max_attempts < 1 or not 0 < lockout_s < math.inf:
-            raise InputError(f"expected max_attempts >= 1 and lockout_s > 0, got {max_attempts} and {lockout_s}")
+        if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
+            raise InputError(f"max_attempts: expected a whole number of at least 1, got {max_attempts!r}")
+        if not isinstance(lockout_s, int | float) or not 0 < lockout_s < math.inf:
+            raise InputError(f"lockout_s: expected a positive number of seconds, got {lockout_s!r}")
+        if not isinstance(policy, Policy | None) or not isinstance(limits, QualityLimits | None):
+            raise InputError(f"policy, limits: expected a Policy and QualityLimits, got {policy!r} and {limits!r}")
         calibration = bundle.calibration
         self.bundle = bundle
         self.policy = policy or Policy(
@@ -172,12 +176,17 @@ class Engine:
         seen = self._perception.look(frame, box=as_box(box), color=color)
         if isinstance(seen, Refusal):
             return Score(math.nan, None, seen.reason, seen.detail)
-        return Score(self._network.read(seen.pixels).live_score, seen.face.box, None)
+        score = self._network.read(seen.pixels).live_score
+        if math.isnan(score):
+            return Score(math.nan, None, Reason.UNUSABLE_INPUT, "the network answered nan")
+        return Score(score, seen.face.box, None)
 
     def step(
         self, frame: npt.NDArray[np.uint8], *, t: float, box: BoxLike | None = None, color: str = "bgr"
     ) -> Decision:
         """Answer one frame of an open-ended stream; the verdict looks back over `policy.window_s` seconds.
+
+        A stream is for watching. It knows no attempts and forgets: let nobody in by it; `session` is for that.
 
         Parameters
         ----------
@@ -222,25 +231,36 @@ class Engine:
         return self._failed
 
     def locked(self, t: float) -> bool:
-        """Whether attempts are refused at time `t`."""
+        """Whether attempts that begin at time `t` are refused.
+
+        Raises
+        ------
+        InputError
+            If `t` lies before an attempt that was already counted: all attempts share one clock.
+        """
+        check_time(t, self._last_failure_s)
         return self._failed >= self.max_attempts and t - self._last_failure_s < self.lockout_s
 
-    def note_attempt(self, verdict: Verdict, t: float) -> None:
-        """Count an ended attempt."""
-        if verdict is Verdict.LIVE:
-            self._failed = 0
-            return
+    def begin_attempt(self, t: float) -> None:
+        """Charge an attempt when its first frame is scored; only a LIVE verdict takes it back."""
         if self._failed >= self.max_attempts:
-            self._failed = 0  # the lockout was served, or this attempt would not have been scored
+            self._failed = 0  # the lockout was served
         self._failed += 1
         self._last_failure_s = t
+
+    def end_attempt(self, verdict: Verdict, t: float) -> None:
+        """Take the charge back after LIVE; otherwise count the lockout from here."""
+        if verdict is Verdict.LIVE:
+            self._failed = 0
+        else:
+            self._last_failure_s = max(self._last_failure_s, t)
 
 
 class Session:
     """One person in front of one camera for one attempt; or, open-ended, a stream.
 
-    Leaving the `with` block, or `close`, ends the attempt. An attempt in which anything was scored and whose verdict
-    is not a final LIVE counts as failed, also when it was broken off: stopping early is no free retry.
+    Leaving the `with` block, or `close`, ends the attempt. It is charged as failed when its first frame is scored, and
+    only a final LIVE takes that back: neither breaking off nor forgetting to close is a free retry.
 
     Examples
     --------
@@ -257,6 +277,7 @@ class Session:
         self._open_ended = open_ended
         self._box: Box | None = None
         self._t = -math.inf
+        self._charged = False
         self._closed = False
 
     def step(
@@ -267,14 +288,20 @@ class Session:
         After `decision.final` the verdict stays; further frames are not looked at.
         """
         box = as_box(box)
+        check_color(color)
         self._admit(t)
         if self._judge.final:
             return self._judge.refuse(Refusal(self._judge.reason), t=t)
         seen = self._perception.follow(frame, t=t, box=box, color=color)
         if isinstance(seen, Refusal):
             return self._judge.refuse(seen, t=t)
+        self._charge(t)
         reading = self._engine.network.read(seen.pixels)
-        return self._judge.update(reading.live_logit, t=t, box=seen.face.box, new_face=self._is_new(seen.face.box))
+        new_face = self._is_new(seen.face.box)
+        decision = self._judge.update(reading.live_logit, t=t, box=seen.face.box, new_face=new_face)
+        if decision.final:
+            self._engine.end_attempt(decision.verdict, t)
+        return decision
 
     @property
     def verdict(self) -> Verdict:
@@ -300,8 +327,7 @@ class Session:
         if not judge.final and judge.scored_frames:
             undecided = judge.verdict is Verdict.UNCERTAIN
             judge.close(Verdict.UNCERTAIN, judge.reason if undecided else Reason.GATHERING)
-        if judge.scored_frames:
-            self._engine.note_attempt(judge.verdict, self._t)
+            self._engine.end_attempt(judge.verdict, self._t)
 
     def __enter__(self) -> Self:
         return self
@@ -317,9 +343,15 @@ class Session:
                 "session: expected an open session, got one that was closed; begin another with engine.session()"
             )
         check_time(t, self._t)
-        self._t = t
-        if not self._open_ended and not self._judge.final and self._engine.locked(t):
+        begins = not (self._open_ended or self._charged or self._judge.final)
+        if begins and self._engine.locked(t):
             self._judge.close(Verdict.REFUSED, Reason.ATTEMPTS_EXHAUSTED)
+        self._t = t
+
+    def _charge(self, t: float) -> None:
+        if not (self._charged or self._open_ended):
+            self._engine.begin_attempt(t)
+            self._charged = True
 
     def _is_new(self, box: Box) -> bool:
         before, self._box = self._box, box
@@ -337,8 +369,10 @@ def as_box(box: BoxLike | None) -> Box | None:
     if box is None or isinstance(box, Box):
         return box
     try:
+        if isinstance(box, str | bytes | dict):
+            raise TypeError
         x_min, y_min, x_max, y_max = (float(c) for c in box)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"box: expected four numbers (x_min, y_min, x_max, y_max), got {box!r}") from error
     return Box(x_min, y_min, x_max, y_max)
 
@@ -352,7 +386,7 @@ def _check_graph(bundle: Bundle, network: Network) -> None:
         )
     try:
         reading = network.read(np.full((size, size, 3), 127, np.uint8))
-    except InputError as error:
+    except (InputError, IndexError, ValueError, TypeError) as error:
         raise BundleError(
             f"model.onnx: expected a graph for ({size}, {size}, 3) uint8 crops, as the contract says: {error}"
         ) from error

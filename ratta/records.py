@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsFloat
 
 from ratta.errors import InputError
 
@@ -72,9 +72,9 @@ class Box:
 
     def __post_init__(self) -> None:
         corners = (self.x_min, self.y_min, self.x_max, self.y_max)
-        if not all(math.isfinite(c) for c in corners):
+        if not all(abs(as_float(c)) < 1e9 for c in corners):
             raise InputError(f"box: expected finite (x_min, y_min, x_max, y_max), got {corners}")
-        if self.x_max <= self.x_min or self.y_max <= self.y_min:
+        if self.x_max - self.x_min < 1e-3 or self.y_max - self.y_min < 1e-3:
             raise InputError(
                 f"box: expected x_min < x_max and y_min < y_max, got {corners}; "
                 "boxes are corners (x_min, y_min, x_max, y_max), not (x, y, width, height)"
@@ -266,3 +266,19 @@ def logit(p: float) -> float:
     0.0
     """
     return math.log(p) - math.log1p(-p)
+
+
+def as_float(value: object) -> float:
+    """Turn a number into a float, and anything else, a truth value too, into `nan`.
+
+    Examples
+    --------
+    >>> as_float(2), as_float("2"), as_float(True)
+    (2.0, nan, nan)
+    """
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

@@ -148,6 +148,39 @@ def test_pickles_are_not_loaded(folder):
         read_bundle(folder)
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda c: c[: len(c) // 2],
+        lambda c: b"",
+        lambda c: b"PK\x03\x04",
+        lambda c: c[: len(c) // 3] + b"\xff" * 20 + c[len(c) // 3 + 20 :],
+    ],
+)
+def test_arrays_that_cannot_be_read_are_refused(folder, harm):
+    """A cut, empty or corrupt array file is an error of ours, even with a right hash."""
+    import hashlib
+
+    path = folder / "affine.npz"
+    path.write_bytes(harm(path.read_bytes()))
+    edit(folder, lambda m: m["files"]["affine.npz"].update(sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+    with pytest.raises(BundleError, match=r"affine\.npz"):
+        read_bundle(folder)
+
+
+def test_arrays_of_a_bundle_are_read_only(folder):
+    """Engines made of one bundle cannot reach each other through it."""
+    assert not read_bundle(folder).affine["features.0.1.gamma"].flags.writeable
+
+
+def test_a_shipped_name_means_the_shipped_model(folder, tmp_path, monkeypatch):
+    """A folder planted in the working directory does not take the place of a shipped model."""
+    folder.rename(tmp_path / "ratta-mnv3s-128")
+    monkeypatch.chdir(tmp_path)
+    assert find_bundle("ratta-mnv3s-128") != tmp_path / "ratta-mnv3s-128"
+    assert read_bundle(find_bundle("./ratta-mnv3s-128")).name == "tiny"
+
+
 def test_an_unknown_model_lists_the_shipped_ones():
     """The error for a wrong name says which names there are."""
     with pytest.raises(BundleError, match="ratta-mnv3s-128"):

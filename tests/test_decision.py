@@ -81,6 +81,66 @@ def test_contradictory_slots_are_not_live():
     assert (decision.verdict, decision.reason) == (Verdict.UNCERTAIN, Reason.CONTRADICTORY)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_network_that_answers_no_number_is_refused(value):
+    """Neither nan nor infinity is evidence, least of all the strongest."""
+    decision = feed(Judge(POLICY), [value] * 8)
+    assert (decision.verdict, decision.reason, decision.scored_frames) == (Verdict.REFUSED, Reason.UNUSABLE_INPUT, 0)
+
+
+def test_one_huge_frame_does_not_outvote_its_slot():
+    """Nine frames against and one absurdly for, in every slot: not LIVE."""
+    judge = Judge(POLICY)
+    verdicts = {judge.update(60.0 if i % 10 == 0 else -4.0, t=i * 0.02, box=BOX).verdict for i in range(200)}
+    assert Verdict.LIVE not in verdicts
+
+
+def test_a_new_face_in_an_open_slot_cannot_wash_it_clean():
+    """What spoke against the face before stays a slot of its own."""
+    judge = Judge(POLICY)
+    judge.update(-4.0, t=0.0, box=BOX)
+    after = judge.update(4.0, t=0.05, box=BOX, new_face=True)
+    assert after.session_score == 0.5
+
+
+def test_evidence_below_the_live_threshold_survives_hiding():
+    """With a high threshold a score above one half still speaks against."""
+    judge = Judge(Policy(live_threshold=0.95, spoof_threshold=0.9))
+    feed(judge, [0.5] * 4)
+    assert judge.update(4.0, t=5.0, box=BOX).session_score == pytest.approx(sigmoid((0.5 * 4 + 4.0) / 5))
+
+
+@pytest.mark.parametrize(
+    ("live", "spoof", "logits"), [(0.6, 0.4, [0.41] * 5 + [-0.38, 0.0]), (0.5, 0.5, [0.1] * 5 + [-2.8, 0.1])]
+)
+def test_an_attempt_is_never_live_below_its_threshold(live, spoof, logits):
+    """Hysteresis is for streams; an attempt that slips below the threshold is not LIVE."""
+    decision = feed(Judge(Policy(live_threshold=live, spoof_threshold=spoof)), logits)
+    assert decision.verdict is not Verdict.LIVE
+
+
+def test_the_last_word_must_agree():
+    """LIVE does not become final on a frame that says attack."""
+    judge = Judge(POLICY)
+    assert not feed(judge, [4.0] * 6 + [-4.0]).final
+    assert judge.update(4.0, t=1.4, box=BOX).final
+
+
+def test_mostly_refused_frames_are_no_final_live():
+    """Who hides most frames from the network does not choose the evidence."""
+    judge = Judge(POLICY)
+    for i in range(40):
+        decision = judge.update(4.0, t=i * 0.2, box=BOX) if i % 4 == 0 else judge.refuse(NO_FACE, t=i * 0.2)
+    assert not decision.final
+
+
+def test_a_session_without_scores_tells_why():
+    """The reason of an attempt in which nothing was scored is the refusal's."""
+    judge = Judge(POLICY)
+    judge.refuse(NO_FACE, t=0.0)
+    assert judge.reason is Reason.NO_FACE
+
+
 def test_hysteresis_keeps_a_verdict_near_its_threshold():
     """A stream at the threshold does not flicker."""
     judge = Judge(POLICY, open_ended=True)
@@ -124,7 +184,7 @@ def test_reset_is_a_fresh_judge():
     assert [judge.update(1.0, t=i * 0.3, box=BOX) for i in range(9)] == first
 
 
-@pytest.mark.parametrize("t", [math.nan, math.inf, None, "1", True])
+@pytest.mark.parametrize("t", [math.nan, math.inf, None, "1", True, 10**400])
 def test_time_must_be_seconds(t):
     """What is not a finite number of seconds is an error that names `t`."""
     with pytest.raises(InputError, match="t: expected"):
@@ -152,6 +212,16 @@ def test_time_never_goes_back():
         {"max_against": 1.0},
         {"hysteresis": -0.1},
         {"max_logit": math.nan},
+        {"max_logit": 0.1},
+        {"min_slots": math.nan},
+        {"min_slots": True},
+        {"hold_slots": 1.5},
+        {"hysteresis": math.nan},
+        {"live_threshold": "0.6"},
+        {"live_threshold": 0.985},
+        {"slot_s": 1e-7},
+        {"window_s": 0.5},
+        {"timeout_s": 1.0},
     ],
 )
 def test_a_policy_is_checked_when_made(wrong):

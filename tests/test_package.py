@@ -15,7 +15,9 @@ def test_import_loads_numpy_and_nothing_heavy():
         "tops = {m.partition('.')[0] for m in set(sys.modules) - before};"
         "print(*sorted(t for t in tops if t not in sys.stdlib_module_names))"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    shown = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert [name for name in shown if not name.startswith("_")] == ["numpy", "ratta"]
     assert not set(shown) & set(HEAVY)
 

@@ -16,6 +16,9 @@ from ratta.records import Box, Decision, Reason, Score, Verdict, logit, sigmoid
         (20, 10, 10, 20),
         (math.nan, 0, 1, 1),
         (0, 0, math.inf, 1),
+        (0, 0, 1e-200, 1e-200),
+        ("a", 1, 2, 3),
+        (0, 0, 10**400, 5),
     ],
 )
 def test_a_box_has_an_area_and_finite_corners(corners):

@@ -127,6 +127,8 @@ def play(
 ) -> Take:
     """Show a scene to an engine as one attempt, until the verdict is final or the scene is over; then time its frames.
 
+    Scenes know nothing of one another: the engine is reset first, because each scene's clock starts at its own zero.
+
     Parameters
     ----------
     engine : Engine
@@ -137,6 +139,7 @@ def play(
     clock : callable
         Gives seconds.
     """
+    engine.reset()
     decisions, frames = [], []
     with engine.session() as session:
         for t, frame in scene.frames:

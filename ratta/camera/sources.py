@@ -27,7 +27,8 @@ OPEN_TIMEOUT_MS = 10_000
 # Elementary streams hold no times: what a decoder reports for them is its own default.
 TIMELESS_SUFFIXES = frozenset({".mjpeg", ".mjpg", ".h264", ".264", ".h265", ".265", ".hevc"})
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-_PASSWORD = re.compile(r"//[^/@]*@")
+_SECRETS = re.compile(r"//.*@|\?.*")
+"""Name and password of a URL, and its query, which may hold a token: never shown."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -281,7 +282,7 @@ def open_source(source: str | int | Path, *, fps: float | None = None) -> FrameS
     path = Path(source) if isinstance(source, Path) else Path(text)
     is_picture = not (is_number or is_url) and _is_picture(path)
     if fps is not None and (is_number or is_url or is_picture or path.is_dir()):
-        raise InputError(f"fps: expected a video file to go with it, got {text!r}; leave fps out")
+        raise InputError(f"fps: expected a video file to go with it, got {shown_url(text)!r}; leave fps out")
     if is_number:
         return _open_camera(int(text))
     if is_url:
@@ -320,8 +321,21 @@ def _open_video(path: Path, fps: float | None) -> Video:
     return Video(capture, name=str(path), fps=fps)
 
 
+def shown_url(url: str) -> str:
+    """Leave out of a URL what must not be shown.
+
+    Examples
+    --------
+    >>> shown_url("rtsp://user:p@ss/w@camera/1?token=x")
+    'rtsp://camera/1'
+    """
+    return _SECRETS.sub(lambda found: "//" if found[0].startswith("//") else "", url)
+
+
 def _open_camera(number: int) -> Live:
     cv2 = opencv()
+    if number > 999:
+        raise SourceError(f"camera {number}: expected a camera's small number, got {number}; try 0")
     capture = cv2.VideoCapture(number)
     if not capture.isOpened():
         capture.release()
@@ -337,7 +351,7 @@ def _open_url(url: str) -> FrameSource:
     cv2 = opencv()
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
-    name = _PASSWORD.sub("//", url)
+    name = shown_url(url)
     if not capture.isOpened():
         capture.release()
         raise SourceError(

@@ -4,7 +4,8 @@ A stream (video, camera, URL) is one attempt: its frames are answered until the 
 are answered to the end, with a verdict that looks back over the last seconds. Pictures are answered one by one, each
 by its own score; one picture is weaker evidence than a session.
 
-exit status: 0 if everything shown is live, 1 if not, 2 after an error, 130 after Ctrl-C
+exit status: 0 if every picture, the session or, with --stream, the last verdict is live; 1 if not;
+2 after an error; 130 after Ctrl-C
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from ratta.cli.progress import Progress
 from ratta.decision import Policy
 from ratta.engine import Engine, Session, load
 from ratta.errors import InputError, SourceError
-from ratta.records import Decision, Reason, Verdict
+from ratta.records import Decision, Reason, Verdict, logit
 
 if TYPE_CHECKING:
     import argparse
@@ -117,7 +118,9 @@ def policy_with(model: str, threshold: float | None) -> Policy | None:
     if not 0 < threshold < 1:
         raise InputError(f"threshold: expected a score between 0 and 1, got {threshold}")
     calibrated = read_bundle(find_bundle(model)).calibration
-    return Policy(live_threshold=threshold, spoof_threshold=min(threshold, calibrated.spoof_threshold))
+    spoof = min(threshold, calibrated.spoof_threshold)
+    reach = max(logit(threshold), -logit(spoof)) + 1  # a slot must be able to say more than the thresholds ask
+    return Policy(live_threshold=threshold, spoof_threshold=spoof, max_logit=max(4.0, reach))
 
 
 def answer_source(engine: Engine, source: FrameSource, *, session: Session | None, color: str) -> Iterator[Answer]:
@@ -210,7 +213,7 @@ def describe(answer: Answer, *, pictures: bool, stream: TextIO) -> str:
 
 
 def conclude(tally: Tally, *, session: Session | None, pictures: bool, stream: TextIO) -> int:
-    """Print the last line and give the exit status: 0 only if everything shown is live."""
+    """Print the last line and give the exit status: 0 only if all pictures, the session or the stream's end are LIVE."""
     if pictures:
         if tally.frames > 1:
             parts = ", ".join(f"{tally.verdicts[v]} {v}" for v in Verdict if tally.verdicts[v])

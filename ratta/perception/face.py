@@ -96,7 +96,7 @@ class BlazeFace:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return candidates, surest first: (n, 8, 2) points (two corners, six keypoints) and scores (n,)."""
         chosen = np.flatnonzero(scores >= logit(self.min_score))
-        sound = np.isfinite(regressors[chosen]).all(axis=1) & (regressors[chosen, 2:4] > 0).all(axis=1)
+        sound = np.isfinite(regressors[chosen]).all(axis=1) & (regressors[chosen, 2:4] >= 1).all(axis=1)
         chosen = chosen[sound]
         chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
         raw = regressors[chosen].astype(np.float64).reshape(-1, 8, 2)

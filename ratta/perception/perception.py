@@ -134,8 +134,13 @@ class Perception:
         return Refusal(Reason.FROZEN, "the same pixels as in the frame before; is the camera still running?")
 
 
-def _check_arguments(box: object, color: str) -> None:
+def check_color(color: str) -> None:
+    """Refuse a colour order that is neither "bgr" nor "rgb" with an `InputError`."""
     if color not in COLORS:
         raise InputError(f'color: expected "bgr" or "rgb", got {color!r}')
+
+
+def _check_arguments(box: object, color: str) -> None:
+    check_color(color)
     if box is not None and not isinstance(box, Box):
         raise InputError(f"box: expected a Box, got {type(box).__name__}; pass Box(x_min, y_min, x_max, y_max)")

@@ -31,6 +31,7 @@ def simulate_frames(
     box: Box | None = None,
     medium: str | None = None,
     edges: bool | None = None,
+    own_background: bool | None = None,
     face_share: float = 0.36,
 ) -> Iterator[tuple[float, Rgb]]:
     """Stream a person's picture as a hand-held phone would see it.
@@ -55,6 +56,8 @@ def simulate_frames(
         A printer or display name; drawn when absent.
     edges : bool, optional
         Whether the medium's edges are in view; drawn when absent.
+    own_background : bool, optional
+        Whether a live person keeps the picture's background or gets a made-up one; drawn when absent.
     face_share : float
         Side of the face over the height of the frame.
 
@@ -72,6 +75,7 @@ def simulate_frames(
         size=size,
         medium=medium,
         edges=edges,
+        own_background=own_background,
         face_share=face_share,
     ):
         yield capture.t_s, capture.rgb
@@ -88,6 +92,7 @@ def simulate_session(
     medium: str | None = None,
     edges: bool | None = None,
     illuminant: str | None = None,
+    own_background: bool | None = None,
     face_share: float = 0.36,
 ) -> Iterator[Capture]:
     """Simulate one attempt of one person before one camera: its frames with box, species, camera and medium."""
@@ -105,6 +110,7 @@ def simulate_session(
         medium=medium,
         edges=edges,
         illuminant=illuminant,
+        own_background=own_background,
     )
     motions = handheld(rng, frames, amplitude_px=0.003 * session.sensor[0])
     for index, motion in enumerate(motions):

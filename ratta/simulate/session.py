@@ -77,6 +77,8 @@ class Session:
         Whether the medium's edges are in view; drawn when absent.
     illuminant : str, optional
         An illuminant name; drawn when absent.
+    own_background : bool, optional
+        Whether a live person keeps the picture's background or gets a made-up one; drawn when absent.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Session:
         medium: str | None = None,
         edges: bool | None = None,
         illuminant: str | None = None,
+        own_background: bool | None = None,
     ) -> None:
         if species not in SPECIES:
             raise InputError(f"species: expected one of {', '.join(SPECIES)}, got {species!r}; choose a listed one")
@@ -103,17 +106,7 @@ class Session:
         scale = self.camera.megascale
         self.sensor = (int(height * scale) // 2 * 2, int(width * scale) // 2 * 2)
         self.face_px = face_px * self.sensor[0] / height
-        lamp = illuminant or str(rng.choice(list(ILLUMINANTS)))
-        self.illuminant: IlluminantProfile = named(ILLUMINANTS, lamp, where="illuminant")
-        self.kelvin = rng.uniform(*self.illuminant.kelvin)
-        self.tint = rng.normal(0, self.illuminant.tint)
-        self.placement = draw_placement(rng, self.sensor, self.face_px)
-        self.cutout = Cutout(rgba=self._dressed(cutout), box=cutout.box)
-        self.own_background = bool(rng.random() < OWN_BACKGROUND_SHARE)
-        focus = None if species == "live" else rng.uniform(1.0, 5.0)
-        wide = cv2.resize(background(rng, 320, focus_blur=focus), (max(self.sensor), max(self.sensor)))
-        self.behind: Rgb = np.asarray(wide, dtype=np.uint8)[: self.sensor[0], : self.sensor[1]]
-        self.shading = relight(rng, *self.sensor, directed=rng.uniform(*self.illuminant.directed))
+        self._draw_scene(cutout, illuminant, own_background)
         self.medium = medium or self._draw_medium()
         self.edges = bool(rng.random() < 0.5) if edges is None else edges
         self.exposure_gain = rng.uniform(0.5, 0.9)
@@ -121,6 +114,21 @@ class Session:
         self.hand_light = rng.uniform(0.3, 1.2)
         if species != "live":
             self._prepare_medium()
+
+    def _draw_scene(self, cutout: Cutout, illuminant: str | None, own_background: bool | None) -> None:
+        rng = self.rng
+        lamp = illuminant or str(rng.choice(list(ILLUMINANTS)))
+        self.illuminant: IlluminantProfile = named(ILLUMINANTS, lamp, where="illuminant")
+        self.kelvin = rng.uniform(*self.illuminant.kelvin)
+        self.tint = rng.normal(0, self.illuminant.tint)
+        self.placement = draw_placement(rng, self.sensor, self.face_px)
+        self.cutout = Cutout(rgba=self._dressed(cutout), box=cutout.box)
+        drawn = bool(rng.random() < OWN_BACKGROUND_SHARE)
+        self.own_background = drawn if own_background is None else own_background
+        focus = None if self.species == "live" else rng.uniform(1.0, 5.0)
+        wide = cv2.resize(background(rng, 320, focus_blur=focus), (max(self.sensor), max(self.sensor)))
+        self.behind: Rgb = np.asarray(wide, dtype=np.uint8)[: self.sensor[0], : self.sensor[1]]
+        self.shading = relight(rng, *self.sensor, directed=rng.uniform(*self.illuminant.directed))
 
     def _dressed(self, cutout: Cutout) -> Rgb:
         colours = skin_texture(np.asarray(cutout.rgba[..., :3]), strength=self.rng.uniform(-0.5, 0.8))

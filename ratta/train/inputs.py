@@ -326,9 +326,10 @@ class InputMaker:
 def random_crop(
     rng: np.random.Generator, canvas: NDArray[np.uint8], box: Box, size: int, *, scale: float | None = None
 ) -> NDArray[np.uint8]:
-    """Crop a canvas at a given or random scale (1.0-3.5, often near 2.7), place and pose: ``(size, size, C)``."""
+    """Crop a canvas at a given or random scale (often near 2.7 or tight), place and pose: ``(size, size, C)``."""
     if scale is None:
-        scale = rng.normal(2.7, 0.2) if rng.random() < 0.4 else rng.uniform(1.0, 3.5)
+        kind = rng.random()
+        scale = rng.normal(2.7, 0.2) if kind < 0.35 else rng.uniform(1.0, 1.7 if kind < 0.6 else 3.5)
     height, width = canvas.shape[:2]
     x, y, side = crop_square(box, float(np.clip(scale, 1.0, 3.5)), height, width)
     slack = int(0.06 * side)

@@ -131,6 +131,8 @@ def test_the_page_holds_everything_itself(engine, takes):
 
 def test_a_session_that_stays_between_the_thresholds_says_so(engine, frames, monkeypatch):
     """Its reason is that of its last frame, not that it was broken off."""
-    monkeypatch.setattr(engine, "policy", Policy(live_threshold=0.999, spoof_threshold=0.001, timeout_s=60.0))
+    monkeypatch.setattr(
+        engine, "policy", Policy(live_threshold=0.999, spoof_threshold=0.001, max_logit=8.0, timeout_s=60.0)
+    )
     take = play(engine, scene(frames, "live", Verdict.LIVE, count=20))
     assert (take.verdict, take.reason) == (Verdict.UNCERTAIN, Reason.BETWEEN_THRESHOLDS)

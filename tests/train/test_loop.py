@@ -48,6 +48,8 @@ def test_training_lowers_the_loss(tmp_path: Path, producer) -> None:  # type: ig
     assert np.mean(values[-5:]) < 0.75 * np.mean(values[:5])
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked copy of itself")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_killed_run_resumes_to_the_same_result(tmp_path: Path, producer) -> None:  # type: ignore[no-untyped-def]
     """Six steps at once equal three steps, a checkpoint, two lost steps, a kill, and three steps resumed."""
     whole = tiny_trainer(tmp_path / "whole", producer)
