@@ -213,7 +213,7 @@ def describe(answer: Answer, *, pictures: bool, stream: TextIO) -> str:
 
 
 def conclude(tally: Tally, *, session: Session | None, pictures: bool, stream: TextIO) -> int:
-    """Print the last line and give the exit status: 0 only if all pictures, the session or the stream's end are LIVE."""
+    """Print the last line and give the exit status: 0 only if all that counts is LIVE."""
     if pictures:
         if tally.frames > 1:
             parts = ", ".join(f"{tally.verdicts[v]} {v}" for v in Verdict if tally.verdicts[v])

@@ -1,0 +1,73 @@
+"""Figures for the model card: a bundle and the peers on real captures, at thresholds fixed beforehand.
+
+Reads the same pictures as `measure_real.py` and measures only. The bundle's threshold is its own live threshold; a
+peer's is the one it is used with, 0.5. Faces are found by YuNet for all alike.
+
+    python bench/real_figures.py --data nuaa-dev --peers peers --bundle models/ratta-mnv3s-128 --subjects 1-8
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from measure_real import Face, Model, onnx_student, peer_models, read_faces, score_all
+
+from ratta.bundle import read_bundle
+from ratta.metrics import Estimate, Rate, ScoreSet, Threshold, summary
+
+
+def row(model: Model, faces: Sequence[Face], *, scale: float, threshold: Threshold) -> str:
+    """Return one line of the table: AUC, EER, and the errors at the threshold."""
+    scores = ScoreSet(
+        live_scores=score_all(model, faces, scale),
+        is_live=[face.live for face in faces],
+        species=[face.species for face in faces],
+        subjects=[face.subject for face in faces],
+    )
+    s = summary(scores, threshold)
+    figures = (s.auc, s.eer, s.apcer, s.bpcer, s.acer)
+    return f"| {model.name} | {scale:g} | {threshold.policy} | " + " | ".join(map(_cell, figures)) + " |"
+
+
+def _cell(figure: Estimate | Rate) -> str:
+    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--peers", type=Path, required=True)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--subjects", default="1-8", help="first-last (%(default)s)")
+    parser.add_argument("--scales", type=float, nargs="+", default=(2.7, 1.15))
+    args = parser.parse_args(argv)
+    if not args.data.is_dir():
+        print(f"SKIPPED: {args.data} is not here; nothing was measured", file=sys.stderr)
+        return 0
+    first, last = (int(part) for part in args.subjects.split("-"))
+    subjects = {f"{number:04d}" for number in range(first, last + 1)}
+    faces = read_faces(args.data, args.peers / "face-antispoof-onnx" / "yunet.onnx", subjects)
+    calibration = read_bundle(args.bundle).calibration
+    logit = np.log(calibration.live_threshold / (1 - calibration.live_threshold))
+    margin = float((logit - calibration.bias) * calibration.temperature)
+    own = Threshold(margin, "its live threshold", calibration.origin)
+    live = sum(face.live for face in faces)
+    print(
+        f"{live} live and {len(faces) - live} printed captures of subjects {args.subjects}; 95 % intervals, over subjects"
+    )
+    print("for AUC, EER and ACER, exact for rates.\n")
+    print("| model | crop | threshold | AUC | EER | APCER print | BPCER | ACER |\n|---|---|---|---|---|---|---|---|")
+    for scale in args.scales:
+        print(row(onnx_student(args.bundle / "model.onnx"), faces, scale=scale, threshold=own))
+        for peer in peer_models(args.peers):
+            print(row(peer, faces, scale=scale, threshold=Threshold(0.0, "0.5", "as it is used")))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
