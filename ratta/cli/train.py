@@ -56,12 +56,9 @@ def run(args: argparse.Namespace) -> int:
     )
     folder = args.output / args.name
     bundle, figures = ship(args.output / "exported", folder, name=args.name, version="1", development=development)
-    print(
-        f"{folder}: live from {bundle.calibration.live_threshold:.2f}, spoof to {bundle.calibration.spoof_threshold:.2f}"
-    )
-    print(
-        f"simulated development captures: AUC {figures.auc.value:.3f}, ACER {figures.acer.value:.3f}; see its CARD.md"
-    )
+    made = bundle.calibration
+    print(f"{folder}: live from {made.live_threshold:.2f} on, spoof up to {made.spoof_threshold:.2f}")
+    print(f"simulated development captures: AUC {figures.auc.value:.3f}, ACER {figures.acer.value:.3f}; see CARD.md")
     return 0
 
 
