@@ -57,10 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     margin = float((logit - calibration.bias) * calibration.temperature)
     own = Threshold(margin, "its live threshold", calibration.origin)
     live = sum(face.live for face in faces)
-    print(
-        f"{live} live and {len(faces) - live} printed captures of subjects {args.subjects}; 95 % intervals, over subjects"
-    )
-    print("for AUC, EER and ACER, exact for rates.\n")
+    counts = f"{live} live and {len(faces) - live} printed captures of subjects {args.subjects}"
+    print(f"{counts}; 95 % intervals, over subjects for AUC, EER and ACER, exact for rates.\n")
     print("| model | crop | threshold | AUC | EER | APCER print | BPCER | ACER |\n|---|---|---|---|---|---|---|---|")
     for scale in args.scales:
         print(row(onnx_student(args.bundle / "model.onnx"), faces, scale=scale, threshold=own))
