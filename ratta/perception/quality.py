@@ -99,7 +99,7 @@ def check_frame(frame: object, limits: QualityLimits) -> Refusal | None:
         return _unusable(f"got {width}x{height} pixels, more than {limits.max_pixels:,.0f} in all; scale it down first")
     if min(height, width) < limits.min_face_px:
         return _unusable(f"got {width}x{height} pixels, smaller than any face of {limits.min_face_px:g} pixels")
-    if frame[::16, ::16].max() <= 1 and frame.max() <= 1:
+    if frame[::32].max() <= 1 and frame.max() <= 1:
         if not frame.any():
             return Refusal(Reason.TOO_DARK, "frame: every pixel is 0; check the lens cover and the source")
         return _unusable("got values in {0, 1}; pass grey levels 0..255, not a picture scaled to [0, 1]")
