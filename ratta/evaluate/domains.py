@@ -1,0 +1,189 @@
+"""From a domain of an experiment file to a pool of crops, made once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ratta import data
+from ratta.bundle import read_detector
+from ratta.data import CropReader, Presentation
+from ratta.engine import open_graph
+from ratta.errors import DataError
+from ratta.evaluate.experiment import CorpusDomain, PoolDomain, SimulatedDomain
+from ratta.evaluate.progress import shown
+from ratta.evaluate.sessions import CropSession, from_presentations, open_pool, pool_key, write_pool
+from ratta.perception import BlazeFace, Perception
+from ratta.records import Box, Crop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from ratta.bundle import Bundle
+    from ratta.data import FrameRecord
+    from ratta.evaluate.experiment import Domain
+    from ratta.records import Refusal
+
+
+def prepare_pool(domain: Domain, bundle: Bundle, folder: Path, *, progress: bool = False) -> Path:
+    """Return the pool of a domain, cutting it now if it is not there or was cut from other files or by another rule.
+
+    Parameters
+    ----------
+    domain : Domain
+    bundle : Bundle
+        Whose preprocessing contract decides the crops.
+    folder : Path
+        Where pools are kept.
+    progress : bool
+        Show a bar.
+    """
+    if isinstance(domain, PoolDomain):
+        pool_key(domain.path)
+        return domain.path
+    perception = _perception(bundle)
+    contract = {**asdict(bundle.contract), "limits": asdict(perception.limits), "detector": _detector_hash()}
+    if isinstance(domain, SimulatedDomain):
+        key = _digest({"domain": json.loads(domain.model_dump_json()), "contract": contract})
+        sessions: Iterable[CropSession] = simulate_sessions(domain, perception)
+        total = None
+    else:
+        reader = _reader(perception, contract, domain.frames)
+        presentations = read_corpus(domain)
+        key = _digest({"presentations": [[p.session, reader.key(p)] for p in presentations]})
+        sessions, total = from_presentations(presentations, reader), len(presentations)
+    path = folder / key[:16]
+    if open_pool(path, key=key) is None:
+        write_pool(
+            path, shown(sessions, total=total, unit="session", title="cutting crops") if progress else sessions, key=key
+        )
+    return path
+
+
+def read_corpus(domain: CorpusDomain) -> tuple[Presentation, ...]:
+    """Read the split of a corpus that a domain names.
+
+    Raises
+    ------
+    DataError
+        If the tree does not fit, or nothing is left of the split.
+    """
+    found = _read(domain)
+    chosen = tuple(
+        one
+        for one in found
+        if one.split == domain.split
+        and (domain.camera is None or one.camera == domain.camera)
+        and (domain.subjects is None or one.subject in domain.subjects)
+    )
+    if not chosen:
+        raise DataError(
+            f"{domain.kind} {domain.root}: expected sessions of split {domain.split}"
+            f"{f', camera {domain.camera}' if domain.camera else ''}, found none among {len(found)}"
+        )
+    return chosen
+
+
+def _read(domain: CorpusDomain) -> tuple[Presentation, ...]:
+    if domain.kind == "oulu-npu":
+        if domain.protocol is None:
+            raise DataError(f"oulu-npu {domain.root}: protocol: expected 1 to 4, got none")
+        return data.read_oulu_npu(domain.root, protocol=domain.protocol, fold=domain.fold)
+    readers = {
+        "replay-attack": data.read_replay_attack,
+        "casia-fasd": data.read_casia_fasd,
+        "msu-mfsd": data.read_msu_mfsd,
+        "celeba-spoof": data.read_celeba_spoof,
+        "nuaa": data.read_nuaa,
+        "folder": data.read_folder,
+        "manifest": data.read_manifest,
+    }
+    return readers[domain.kind](domain.root)
+
+
+def simulate_sessions(domain: SimulatedDomain, perception: Perception) -> Iterator[CropSession]:
+    """Simulate the sessions of a domain, one after the other; cameras and illuminants are dealt in turn."""
+    from ratta.simulate import SPECIES, PortraitBank, simulate_session
+
+    bank = PortraitBank(domain.portraits, keep=part_of(PortraitBank(domain.portraits).names, domain.people))
+    turn = 0
+    for person in range(len(bank)):
+        for _ in range(domain.sessions):
+            for species in SPECIES:
+                camera = domain.cameras[turn % len(domain.cameras)]
+                lamp = domain.illuminants[turn % len(domain.illuminants)] if domain.illuminants else None
+                captures = simulate_session(
+                    bank[person],
+                    species=species,
+                    camera=camera,
+                    frames=domain.frames,
+                    seed=domain.seed * 1_000_003 + turn,
+                    illuminant=lamp,
+                )
+                looks = [(c.t_s, perception.look(np.asarray(c.rgb), box=Box(*c.box), color="rgb")) for c in captures]
+                attack = "" if species == "live" else species
+                yield _session(
+                    f"{bank.names[person]}/{species}/{turn}", bank.names[person], camera, attack, looks, perception
+                )
+                turn += 1
+
+
+def part_of(names: Sequence[str], shares: tuple[float, float]) -> tuple[str, ...]:
+    """Choose a part of the identities by the hash of their names, in the order in which `ratta.train` splits them.
+
+    Examples
+    --------
+    >>> part_of(["ann", "bob", "cat", "dan"], (0.0, 0.5))
+    ('dan', 'ann')
+    """
+    ranked = sorted(names, key=lambda name: hashlib.sha256(f"0:{name}".encode()).digest())
+    first, last = (int(share * len(ranked) + 1e-9) for share in shares)
+    if first >= last:
+        raise DataError(f"simulated: people: expected shares that hold somebody of {len(ranked)}, got {shares}")
+    return tuple(ranked[first:last])
+
+
+def _session(
+    name: str,
+    subject: str,
+    camera: str,
+    species: str,
+    looks: list[tuple[float, Crop | Refusal]],
+    perception: Perception,
+) -> CropSession:
+    black = np.zeros((perception.size, perception.size, 3), np.uint8)
+    return CropSession(
+        name=name,
+        subject=subject,
+        camera=camera,
+        is_live=not species,
+        species=species,
+        pixels=np.stack([look.pixels if isinstance(look, Crop) else black for _, look in looks]),
+        refusals=np.array(["" if isinstance(look, Crop) else str(look.reason) for _, look in looks], np.str_),
+        t=np.array([t for t, _ in looks]),
+    )
+
+
+def _perception(bundle: Bundle) -> Perception:
+    detector = BlazeFace(open_graph(read_detector(), runtime="onnxruntime", name="blazeface.onnx"))
+    return Perception(detector=detector, size=bundle.contract.size, crop_scale=bundle.contract.crop_scale)
+
+
+def _reader(perception: Perception, contract: dict[str, Any], frames: int | None) -> CropReader:
+    def cut(frame: FrameRecord) -> Crop | Refusal:
+        return perception.look(frame.pixels, box=frame.box, color="bgr")
+
+    return CropReader(cut=cut, size=perception.size, contract=contract, frames=frames)
+
+
+def _detector_hash() -> str:
+    return hashlib.sha256(read_detector()).hexdigest()
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,127 @@
+"""`ratta eval`: methods x streams x seeds, from an experiment file to a table and a report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ratta.bundle import find_bundle, read_bundle
+from ratta.evaluate.cells import Cell, clean
+from ratta.evaluate.domains import prepare_pool
+from ratta.evaluate.report import html_report
+from ratta.evaluate.results import markdown, read_result, table
+from ratta.evaluate.schedule import run_cells
+from ratta.evaluate.sessions import pool_key
+
+if TYPE_CHECKING:
+    from ratta.evaluate.cells import LoadSource
+    from ratta.evaluate.experiment import ExperimentSettings
+    from ratta.evaluate.results import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an evaluation left behind.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+    folder : Path
+        Holds `report.html`, `results.json`, `results.md` and `cells/`.
+    """
+
+    rows: tuple[Row, ...]
+    folder: Path
+
+
+def run_evaluation(
+    settings: ExperimentSettings,
+    *,
+    load_source: LoadSource,
+    folder: str | Path,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: bool = False,
+) -> Report:
+    """Run an experiment, or what is left of it, and write its report.
+
+    Parameters
+    ----------
+    settings : ExperimentSettings
+    load_source : callable
+        From a bundle's path to a `TorchSource`; importable by name.
+    folder : path
+        Of pools, cells and report. Pools hold faces.
+    workers, scheduler
+        As in `run_cells`.
+    progress : bool
+        Show bars.
+
+    Returns
+    -------
+    Report
+    """
+    folder = Path(folder)
+    cells = make_cells(settings, folder, progress=progress)
+    run_cells(cells, folder / "cells", load_source, workers=workers, scheduler=scheduler, progress=progress)
+    return write_report(settings, cells, folder)
+
+
+def make_cells(settings: ExperimentSettings, folder: Path, *, progress: bool = False) -> tuple[Cell, ...]:
+    """Prepare the pools of an experiment and lay out its cells."""
+    path = find_bundle(settings.model)
+    bundle = read_bundle(path)
+    pools = (folder / "pools").resolve()
+
+    def prepared(domain: object) -> str:
+        return "" if domain is None else str(prepare_pool(domain, bundle, pools, progress=progress))  # type: ignore[arg-type]
+
+    fixed = {"development": prepared(settings.development), "home": prepared(settings.home)}
+    cells = []
+    for target, domain in settings.targets.items():
+        folders = {**fixed, "away": prepared(domain)}
+        keys = {name: pool_key(pool) if pool else "" for name, pool in folders.items()}
+        cells += [
+            Cell(
+                target=target,
+                stream=stream.kind,
+                label=method.label,
+                seed=seed,
+                method=method.name,
+                options=method.options,
+                model=str(path.resolve()),
+                model_sha256=bundle.sha256,
+                pools=folders,
+                pool_keys=keys,
+                frames=stream.frames,
+                threshold=settings.threshold,
+                threads=settings.threads,
+            )
+            for stream in settings.streams
+            for method in settings.methods
+            for seed in settings.seeds
+        ]
+    return tuple(cells)
+
+
+def write_report(
+    settings: ExperimentSettings, cells: tuple[Cell, ...], folder: Path, *, cells_folder: Path | None = None
+) -> Report:
+    """Write `report.html`, `results.json` and `results.md` from finished cells."""
+    results = [read_result(cell, cells_folder or folder / "cells") for cell in cells]
+    rows = table(results, window=settings.window)
+    bundle = read_bundle(find_bundle(settings.model))
+    origin = f"Model {bundle.name} {bundle.version}, SHA-256 of its manifest {bundle.sha256}."
+    page = html_report(settings.name, rows, results, window=settings.window, origin=origin)
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    (folder / "results.md").write_text(f"# {settings.name}\n\n{origin}\n\n{markdown(rows)}", encoding="utf-8")
+    record = {
+        "experiment": json.loads(settings.model_dump_json(exclude={"model", "development", "home", "targets"})),
+        "model": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},
+        "machine": results[0].record["machine"],
+        "rows": [row.to_dict() for row in rows],
+    }
+    (folder / "results.json").write_text(json.dumps(clean(record), indent=1, allow_nan=False), encoding="utf-8")
+    return Report(rows, folder)

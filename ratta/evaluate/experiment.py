@@ -1,0 +1,218 @@
+"""Experiment files: TOML or JSON, validated by pydantic; an error names the key and what was expected."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from ratta.errors import DataError, InputError, MissingExtraError
+
+try:
+    from pydantic import (
+        BaseModel,
+        BeforeValidator,
+        ConfigDict,
+        Field,
+        ValidationError,
+        field_validator,
+        model_validator,
+    )
+except ModuleNotFoundError as error:
+    raise MissingExtraError("ratta.evaluate needs pydantic: pip install 'ratta[tools]'") from error
+
+from ratta.evaluate.methods import METHODS
+from ratta.evaluate.streams import KINDS
+from ratta.metrics import ScoreSet, choose_threshold
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Split = Literal["train", "dev", "test"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+=-]*$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PoolDomain(_Strict):
+    """Sessions in a pool folder that is already there."""
+
+    kind: Literal["pool"]
+    path: Path
+
+
+class CorpusDomain(_Strict):
+    """One split of a corpus; `frames` at most are taken from a presentation, evenly spread."""
+
+    kind: Literal["oulu-npu", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof", "nuaa", "folder", "manifest"]
+    root: Path
+    split: Split = "test"
+    frames: int | None = Field(default=None, ge=1)
+    protocol: int | None = Field(default=None, ge=1, le=4)
+    fold: int | None = Field(default=None, ge=1, le=6)
+    camera: str | None = None
+    subjects: tuple[str, ...] | None = None
+
+
+class SimulatedDomain(_Strict):
+    """Simulated sessions: every person live, printed and replayed, before each camera in turn.
+
+    `portraits` is a folder prepared by `ratta.simulate.prepare_portraits`. `people` is a part of its identities, as
+    shares in the order of the hash of their names: training keeps 0 to 0.1 for validation, and never sees 0.1 to 0.2.
+    """
+
+    kind: Literal["simulated"]
+    portraits: Path
+    people: tuple[Share, Share] = (0.1, 0.2)
+    cameras: tuple[str, ...] = Field(min_length=1)
+    illuminants: tuple[str, ...] = ()
+    sessions: int = Field(default=1, ge=1)
+    frames: int = Field(default=8, ge=1)
+    seed: int = 0
+
+
+Domain = Annotated[PoolDomain | CorpusDomain | SimulatedDomain, Field(discriminator="kind")]
+
+
+class StreamSettings(_Strict):
+    """One kind of stream; `frames` cuts or repeats it."""
+
+    kind: Literal[tuple(KINDS)]  # type: ignore[valid-type]
+    frames: int | None = Field(default=None, ge=1)
+
+
+class MethodSettings(_Strict):
+    """One method, with what differs from its published constants; `label` names it in tables."""
+
+    name: Literal[tuple(METHODS)]  # type: ignore[valid-type]
+    label: Name
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labelled(cls, value: Any) -> Any:
+        return {"label": value.get("name"), **value} if isinstance(value, dict) else value
+
+
+def _named(key: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: {key: value} if isinstance(value, str) else value)
+
+
+class ExperimentSettings(_Strict):
+    """Everything that decides the figures of an evaluation.
+
+    Attributes
+    ----------
+    name : str
+        Of the experiment.
+    model : path
+        A bundle.
+    development : domain
+        The source's development set, where the threshold is chosen.
+    home : domain, optional
+        The source camera's test sessions, for streams that begin there.
+    targets : dict of domain
+        Cameras to stream.
+    streams, methods : list
+        Names, or tables with options.
+    seeds : list of int
+    threshold : str
+        A policy of `ratta.metrics.choose_threshold`.
+    window : int
+        Of the running error.
+    threads : int
+        Of torch, in each process.
+    """
+
+    name: Name
+    model: Path
+    development: Domain
+    home: Domain | None = None
+    targets: dict[Name, Domain] = Field(min_length=1)
+    streams: tuple[Annotated[StreamSettings, _named("kind")], ...] = Field(min_length=1)
+    methods: tuple[Annotated[MethodSettings, _named("name")], ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    threshold: str = "eer"
+    window: int = Field(default=100, ge=2)
+    threads: int = Field(default=1, ge=1)
+
+    @field_validator("threshold")
+    @classmethod
+    def _known_policy(cls, policy: str) -> str:
+        try:
+            choose_threshold(ScoreSet(live_scores=[], is_live=[]), policy=policy, origin="")
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return policy
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        labels = [method.label for method in self.methods]
+        if len(set(labels)) < len(labels):
+            raise ValueError("methods: expected different labels; give methods that come twice a label each")
+        kinds = [stream.kind for stream in self.streams]
+        if len(set(kinds)) < len(kinds) or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("streams and seeds: expected each once")
+        homeless = [stream.kind for stream in self.streams if KINDS[stream.kind][1]]
+        if homeless and self.home is None:
+            raise ValueError(f"home: expected a domain for the stream {homeless[0]}, got none")
+        return self
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Read a TOML or JSON file; paths in it that are relative are taken from the file's own folder.
+
+    Raises
+    ------
+    DataError
+        If it is absent or cannot be parsed.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected an experiment in TOML or JSON, got: {error}") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{path}: expected a table, got a {type(values).__name__}")
+    return {key: _anchored(value, key, path.parent) for key, value in values.items()}
+
+
+def parse_experiment(values: Mapping[str, Any], *, where: str) -> ExperimentSettings:
+    """Validate an experiment.
+
+    Raises
+    ------
+    DataError
+        Naming each key that does not fit, what was expected and what came.
+    """
+    try:
+        return ExperimentSettings.model_validate(values)
+    except ValidationError as error:
+        raise DataError(explain(error, where)) from error
+
+
+def explain(error: ValidationError, where: str) -> str:
+    """Put a validation error into the house's words: key, expectation, what came."""
+    found = []
+    for one in error.errors():
+        key = ".".join(str(part) for part in one["loc"] if part not in ("pool", "corpus", "simulated"))
+        came = repr(one["input"])
+        shown = came if len(came) <= 60 else came[:57] + "..."
+        message = one["msg"].removeprefix("Value error, ")
+        found.append(f"{where}: {key + ': ' if key else ''}{message[0].lower()}{message[1:]}, got {shown}")
+    return "\n".join(found)
+
+
+def _anchored(value: Any, key: str, folder: Path) -> Any:
+    if isinstance(value, dict):
+        return {k: _anchored(v, k, folder) for k, v in value.items()}
+    if key in ("model", "root", "path", "portraits") and isinstance(value, str):
+        candidate = folder / value
+        # A model may also be the name of a shipped one.
+        return str(candidate) if key != "model" or candidate.exists() else value
+    return value

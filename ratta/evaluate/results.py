@@ -1,0 +1,260 @@
+"""Finished cells read back, and the table that is made of them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ratta.errors import DataError
+from ratta.metrics import Estimate, ScoreSet, Threshold, count, paired_difference, running_error, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from ratta.evaluate.cells import Cell
+
+REFERENCE = "no-tta"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellResult:
+    """One finished cell.
+
+    Attributes
+    ----------
+    target, stream, label, seed
+        Its name.
+    method : str
+    threshold : Threshold
+    scores : ScoreSet
+        Every frame of the stream in order.
+    record : dict
+        The file as it is.
+    """
+
+    target: str
+    stream: str
+    label: str
+    seed: int
+    method: str
+    threshold: Threshold
+    scores: ScoreSet
+    record: dict[str, Any]
+
+    @property
+    def ms_per_frame(self) -> float:
+        """Processor time inside the method per scored frame, which other load disturbs least; `nan` for no frame."""
+        timing = self.record["timing"]
+        return float(1000 * timing["cpu_s"] / timing["frames"]) if timing["frames"] else math.nan
+
+    def relative(self) -> ScoreSet:
+        """Return the scores minus the threshold, so that cells with different thresholds can be pooled at 0."""
+        return ScoreSet(
+            live_scores=self.scores.live_scores - self.threshold.value,
+            is_live=self.scores.is_live,
+            species=self.scores.species,
+            subjects=self.scores.subjects,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table: a method on a stream, over all seeds. Rates are shares, intervals 95 %.
+
+    Attributes
+    ----------
+    acer : Estimate
+        Over the frames of all seeds; the interval is a bootstrap over subjects.
+    acer_sd : float
+        Standard deviation between seeds; `nan` for one.
+    apcer, bpcer, auc, acer_at_half, fta : float
+    worst_species : str
+    worst_acer : float
+        Highest ACER in the moving window along any seed's stream.
+    difference : Estimate
+        ACER minus that of No-TTA on the same frames; `nan` without No-TTA.
+    apcer_difference, bpcer_difference : Estimate
+    updates, ms_per_frame, peak_memory_mb : float
+        Means over seeds, memory the highest.
+    refusals : dict
+        Of the method, by reason, summed over seeds.
+    """
+
+    target: str
+    stream: str
+    label: str
+    seeds: int
+    frames: int
+    subjects: int
+    threshold: float
+    acer: Estimate
+    acer_sd: float
+    apcer: float
+    worst_species: str
+    bpcer: float
+    auc: float
+    acer_at_half: float
+    fta: float
+    worst_acer: float
+    difference: Estimate
+    apcer_difference: Estimate
+    bpcer_difference: Estimate
+    updates: float
+    ms_per_frame: float
+    peak_memory_mb: float
+    refusals: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def read_result(cell: Cell, folder: Path) -> CellResult:
+    """Read the result of a cell.
+
+    Raises
+    ------
+    DataError
+        If it is not there or is another cell's.
+    """
+    path = cell.path(folder)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected the result of a cell, got: {error}; run the evaluation again") from error
+    if record.get("key") != cell.key:
+        raise DataError(f"{path}: expected the result of {cell.name}, got one of other settings; run it again")
+    sessions = record["sessions"]
+    counts = [entry["frames"] for entry in sessions]
+
+    def column(name: str) -> Any:
+        return np.repeat(np.array([entry[name] for entry in sessions]), counts)
+
+    scores = ScoreSet(
+        live_scores=[math.nan if score is None else score for score in record["live_scores"]],
+        is_live=column("is_live"),
+        species=column("species"),
+        subjects=column("subject"),
+    )
+    threshold = dict(record["summary"]["threshold"])
+    threshold["value"] = math.nan if threshold["value"] is None else threshold["value"]
+    return CellResult(
+        cell.target, cell.stream, cell.label, cell.seed, cell.method, Threshold(**threshold), scores, record
+    )
+
+
+def table(results: Sequence[CellResult], *, window: int) -> tuple[Row, ...]:
+    """Pool the seeds of every method on every stream into one row each, in the order of the cells."""
+    groups: dict[tuple[str, str, str], list[CellResult]] = {}
+    for one in results:
+        groups.setdefault((one.target, one.stream, one.label), []).append(one)
+    references = {key[:2]: group for key, group in groups.items() if group[0].method == REFERENCE}
+    return tuple(_row(group, references.get(key[:2]), window) for key, group in groups.items())
+
+
+def pooled(results: Iterable[CellResult]) -> ScoreSet:
+    """Put the relative scores of several seeds together; a subject stays one subject."""
+    parts = [one.relative() for one in results]
+    return ScoreSet(
+        live_scores=np.concatenate([part.live_scores for part in parts]),
+        is_live=np.concatenate([part.is_live for part in parts]),
+        species=np.concatenate([part.species for part in parts]),
+        subjects=np.concatenate([part.subjects for part in parts if part.subjects is not None]),
+    )
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Write the table in percent, one block a stream."""
+    lines = []
+    for block in dict.fromkeys((row.target, row.stream) for row in rows):
+        mine = [row for row in rows if (row.target, row.stream) == block]
+        lines += [f"### {block[0]}, {block[1]}", ""]
+        lines += [f"{mine[0].frames} frames, {mine[0].subjects} subjects, {mine[0].seeds} seeds", ""]
+        lines += [
+            "| method | ACER % (95 %) | sd | APCER % (worst) | BPCER % | AUC | difference to No-TTA | at 0.5 | "
+            "worst point | ms/frame |"
+        ]
+        lines += ["|---|---|---|---|---|---|---|---|---|---|"]
+        lines += [_line(row) for row in mine]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def percent(value: float, digits: int = 1, *, signed: bool = False) -> str:
+    """Write a share in percent, or a dash where it is undefined."""
+    if math.isnan(value):
+        return "–"
+    return f"{100 * value:+.{digits}f}" if signed else f"{100 * value:.{digits}f}"
+
+
+def interval(estimate: Estimate, *, signed: bool = False) -> str:
+    """Write an estimate with its interval in percent."""
+    ends = ", ".join(percent(end, signed=signed) for end in (estimate.low, estimate.high))
+    return f"{percent(estimate.value, signed=signed)} [{ends}]"
+
+
+def _line(row: Row) -> str:
+    cells = (
+        row.label,
+        interval(row.acer),
+        percent(row.acer_sd),
+        f"{percent(row.apcer)} ({row.worst_species})" if row.worst_species else "–",
+        percent(row.bpcer),
+        "–" if math.isnan(row.auc) else f"{row.auc:.3f}",
+        interval(row.difference, signed=True),
+        percent(row.acer_at_half),
+        percent(row.worst_acer),
+        f"{row.ms_per_frame:.1f}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _row(group: list[CellResult], reference: list[CellResult] | None, window: int) -> Row:
+    scores = pooled(group)
+    at_zero = Threshold(0.0, group[0].threshold.policy, group[0].threshold.origin)
+    found = summary(scores, at_zero)
+    each = [float(count(one.scores, one.threshold.value).total().acer) for one in group]
+    halves = [float(count(one.scores, 0.5).total().acer) for one in group]
+    undefined = Estimate(math.nan, math.nan, math.nan)
+    difference, apcer_difference, bpcer_difference = undefined, undefined, undefined
+    if reference is not None and [one.seed for one in reference] == [one.seed for one in group]:
+        paired = paired_difference(scores, pooled(reference), threshold=0.0, seed=0)
+        difference, apcer_difference, bpcer_difference = paired.acer, paired.apcer, paired.bpcer
+    last = [one.record["trace"][-1][1] for one in group]
+    worst = [running_error(one.scores, one.threshold.value, window=window).worst_acer for one in group]
+    return Row(
+        target=group[0].target,
+        stream=group[0].stream,
+        label=group[0].label,
+        seeds=len(group),
+        frames=found.samples,
+        subjects=found.subjects,
+        threshold=group[0].threshold.value,
+        acer=found.acer,
+        acer_sd=stdev(each) if len(each) > 1 else math.nan,
+        apcer=found.apcer.value,
+        worst_species=found.worst_species,
+        bpcer=found.bpcer.value,
+        auc=found.auc.value,
+        acer_at_half=fmean(halves),
+        fta=found.fta.value,
+        worst_acer=max(worst, key=lambda value: -1.0 if math.isnan(value) else value),
+        difference=difference,
+        apcer_difference=apcer_difference,
+        bpcer_difference=bpcer_difference,
+        updates=fmean(state["updates"] for state in last),
+        ms_per_frame=fmean(one.ms_per_frame for one in group),
+        peak_memory_mb=max(one.record["timing"]["peak_memory_mb"] or math.nan for one in group),
+        refusals=_summed(last),
+    )
+
+
+def _summed(states: Sequence[dict[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for state in states for name in state if name.startswith("refused: "))
+    return {name.removeprefix("refused: "): sum(state.get(name, 0.0) for state in states) for name in names}
