@@ -9,7 +9,7 @@ ratta tracks between detections. Only time is compared here; error rates are in 
 
 Example::
 
-    python bench/peers.py --peers ../shared/peers --interpreter mediapipe=/tmp/vm/bin/python --json peers.json
+    python bench/peers.py --peers PEERS --interpreter mediapipe=VENV/bin/python --json peers.json
 """
 
 from __future__ import annotations

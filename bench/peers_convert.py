@@ -3,7 +3,7 @@
 Weights are random: they do not change the time. Needs torch here, `pnnx` (pip install pnnx) for ncnn, and `onnx2tf`
 (pip install onnx2tf) for LiteRT, each of which may live in an environment of its own::
 
-    python bench/peers_convert.py OUT --pnnx /tmp/vr/bin/pnnx --onnx2tf /tmp/vl/bin/onnx2tf
+    python bench/peers_convert.py OUT --pnnx VENV/bin/pnnx --onnx2tf VENV/bin/onnx2tf
 """
 
 from __future__ import annotations
