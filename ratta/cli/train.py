@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=120.0, help="training time (%(default)s)")
     parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="weights of an earlier run to begin from")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="(%(default)s)")
+    parser.add_argument("--card", type=Path, metavar="FILE", help="a template that says what the model learnt from")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--name", default="my-model", help="of the model folder inside --output (%(default)s)")
 
@@ -55,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
         portraits=PortraitBank(cache, keep=people), producer=plan.factory(people, bank=min(plan.bank, 100))()
     )
     folder = args.output / args.name
-    bundle, figures = ship(args.output / "exported", folder, name=args.name, version="1", development=development)
+    bundle, figures = ship(
+        args.output / "exported", folder, name=args.name, version="1", development=development, card=args.card
+    )
     made = bundle.calibration
     print(f"{folder}: live from {made.live_threshold:.2f} on, spoof up to {made.spoof_threshold:.2f}")
     print(f"simulated development captures: AUC {figures.auc.value:.3f}, ACER {figures.acer.value:.3f}; see CARD.md")

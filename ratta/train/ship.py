@@ -60,6 +60,7 @@ def ship(
     name: str,
     version: str,
     development: Development,
+    card: Path | None = None,
     real: str = NOT_MEASURED,
     crop_scale: float = 2.7,
 ) -> tuple[Bundle, Summary]:
@@ -74,6 +75,8 @@ def ship(
     name, version : str
         Of the model.
     development : Development
+    card : path, optional
+        Markdown with `{name}`, `{figures}`, `{real}` and `{facts}` to be filled in.
     real : str
         Markdown: what was measured on real captures.
     crop_scale : float
@@ -84,7 +87,7 @@ def ship(
     Bundle, Summary
         What was written, and the figures on simulated development captures at its live threshold.
     """
-    card = (Path(__file__).parent / "card.md").read_text()
+    template = (card or Path(__file__).parent / "card.md").read_text()
     facts = json.loads((exported / "facts.json").read_text())
     graph = (exported / "model.onnx").read_bytes()
     with np.load(exported / "affine.npz", allow_pickle=False) as archive:
@@ -113,7 +116,7 @@ def ship(
         graph=graph,
         affine=affine,
         statistics=source_statistics(captures),
-        card=card.replace("{figures}", _figures(figures)).replace("{real}", real).replace("{facts}", _facts(facts)),
+        card=_filled(template, name=name, figures=_figures(figures), real=real, facts=_facts(facts)),
     )
     return bundle, figures
 
@@ -148,6 +151,12 @@ def captured_readings(session: Session, development: Development, *, crop_scale:
             yield crop, live, "" if live else species, portraits.names[person], f"{index}"
 
     return read_sources(session, samples())
+
+
+def _filled(template: str, **parts: str) -> str:
+    for part, text in parts.items():
+        template = template.replace(f"{{{part}}}", text)
+    return template
 
 
 def _figures(s: Summary) -> str:
