@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from ratta.adaptation.settings import Adaptation
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
 from ratta.decision import Judge, Policy, check_time
 from ratta.errors import BundleError, InputError
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ratta.adaptation.adapter import Adapter
+    from ratta.adaptation.budget import PowerState
+    from ratta.adaptation.kept import Attempt
     from ratta.bundle import Bundle
     from ratta.inference import Session as GraphSession
     from ratta.perception import FaceDetector
@@ -41,6 +46,7 @@ def load(
     threads: int = 1,
     max_attempts: int = 5,
     lockout_s: float = 60.0,
+    adapt: bool | Adaptation = False,
 ) -> Engine:
     """Load a model and make an engine of it.
 
@@ -64,11 +70,13 @@ def load(
         Attempts in a row without a LIVE verdict before further ones are refused.
     lockout_s : float
         Seconds of `t` after the last of these until attempts are allowed again.
+    adapt : bool or Adaptation
+        Whether the engine adapts to its camera, and how; call `engine.idle` then. Off by default.
 
     Raises
     ------
     BundleError
-        If the model is missing, altered, or does not do what its contract says.
+        If the model is missing, altered, does not do what its contract says, or was not calibrated for adaptation.
 
     Examples
     --------
@@ -77,17 +85,34 @@ def load(
     <Reason.NO_FACE: 'no face'>
     """
     bundle = read_bundle(find_bundle(model), sha256=sha256)
+    graph = open_graph(bundle.graph, runtime=runtime, threads=threads)
     if detector is None:
         detector = BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
     return Engine(
         bundle,
-        open_graph(bundle.graph, runtime=runtime, threads=threads),
+        graph,
         detector=detector,
         policy=policy,
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
+        adapter=_adapter(bundle, graph, adapt, runtime=runtime, threads=threads),
     )
+
+
+def _adapter(
+    bundle: Bundle, graph: GraphSession, adapt: bool | Adaptation, *, runtime: str, threads: int
+) -> Adapter | None:
+    if not isinstance(adapt, bool | Adaptation):
+        raise InputError(f"adapt: expected True, False or an Adaptation, got {adapt!r}")
+    if adapt is False:
+        return None
+    from ratta.assembly import make_adapter  # whoever does not adapt does not pay for its import
+
+    def open_other(other: bytes) -> GraphSession:
+        return open_graph(other, runtime=runtime, threads=threads)
+
+    return make_adapter(bundle, graph, Adaptation() if adapt is True else adapt, open_graph=open_other)
 
 
 def open_graph(graph: bytes, *, runtime: str, threads: int = 1, name: str = "model.onnx") -> GraphSession:
@@ -119,6 +144,8 @@ class Engine:
     detector : FaceDetector
     policy, limits, max_attempts, lockout_s
         As in `load`.
+    adapter : Adapter, optional
+        Answers and learns in the place of the graph; `ratta.assembly.make_adapter` makes one.
 
     Raises
     ------
@@ -136,6 +163,7 @@ class Engine:
         limits: QualityLimits | None = None,
         max_attempts: int = 5,
         lockout_s: float = 60.0,
+        adapter: Adapter | None = None,
     ) -> None:
         if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
             raise InputError(f"max_attempts: expected a whole number of at least 1, got {max_attempts!r}")
@@ -151,6 +179,7 @@ class Engine:
         self.limits = limits or QualityLimits()
         self.max_attempts = max_attempts
         self.lockout_s = lockout_s
+        self._adapter = adapter
         self._network = Network(graph, temperature=calibration.temperature, bias=calibration.bias)
         self._detector = detector
         self._perception = self.new_perception()
@@ -207,8 +236,72 @@ class Engine:
         """Begin one authentication attempt; use it in a `with` statement."""
         return Session(self)
 
+    def idle(self, t: float) -> bool:
+        """Spend budget on learning now, off the answer path; say whether nothing is left to do.
+
+        Call it whenever no answer is awaited: between frames, after an attempt. Without adaptation it does nothing.
+
+        Parameters
+        ----------
+        t : float
+            Seconds on the clock of the frames.
+
+        Raises
+        ------
+        InputError
+            If `t` is not finite or goes backwards.
+        """
+        return self._adapter is None or self._adapter.idle(t)
+
+    def set_power(self, state: PowerState, *, t: float) -> None:
+        """Tell how much battery there is and how warm it is: learning waits for better times."""
+        if self._adapter is not None:
+            self._adapter.budget.set_power(state, t=t)
+
+    def save_state(self, path: str | Path, *, key: bytes, counter: int) -> None:
+        """Seal what was learnt and write it; `ratta.state.save_state` tells of key and counter.
+
+        Raises
+        ------
+        InputError
+            If the engine does not adapt, or an argument does not fit.
+        StateError
+            If the file cannot be written; the old one is still there.
+        """
+        from ratta.adaptation.memory import export_memory
+        from ratta.state import save_state
+
+        values, arrays = export_memory(self._adapting())
+        save_state(path, key=key, model_sha256=self.bundle.sha256, counter=counter, values=values, arrays=arrays)
+
+    def load_state(self, path: str | Path, *, key: bytes, at_least: int) -> int:
+        """Go on from a sealed state; `ratta.state.load_state` tells of its arguments.
+
+        Returns
+        -------
+        int
+            The counter of the save it comes from.
+
+        Raises
+        ------
+        InputError
+            If the engine does not adapt, or an argument does not fit.
+        StateError
+            If the state is refused; the engine then runs as the source model.
+        """
+        from ratta.adaptation.memory import restore_memory
+        from ratta.state import load_state
+
+        adapter = self._adapting()
+        adapter.reset()
+        state = load_state(path, key=key, model_sha256=self.bundle.sha256, at_least=at_least)
+        restore_memory(adapter, state.values, state.arrays)
+        return state.counter
+
     def reset(self) -> None:
-        """Forget the stream and the failed attempts."""
+        """Forget the stream, the failed attempts, and what was learnt."""
+        if self._adapter is not None:
+            self._adapter.reset()
         self._stream = Session(self, open_ended=True)
         self._failed = 0
         self._last_failure_s = -math.inf
@@ -224,6 +317,16 @@ class Engine:
     def network(self) -> Network:
         """The network that answers."""
         return self._network
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """What adapts, where the engine does."""
+        return self._adapter
+
+    def _adapting(self) -> Adapter:
+        if self._adapter is None:
+            raise InputError("state: expected an engine that adapts, got one that does not; load it with adapt=True")
+        return self._adapter
 
     @property
     def failed_attempts(self) -> int:
@@ -279,6 +382,7 @@ class Session:
         self._t = -math.inf
         self._charged = False
         self._closed = False
+        self._attempt: Attempt | None = None
 
     def step(
         self, frame: npt.NDArray[np.uint8], *, t: float, box: BoxLike | None = None, color: str = "bgr"
@@ -296,12 +400,14 @@ class Session:
         if isinstance(seen, Refusal):
             return self._judge.refuse(seen, t=t)
         self._charge(t)
-        reading = self._engine.network.read(seen.pixels)
+        adapter = self._engine.adapter
+        adapted, band = (adapter.adapted, adapter.band.value) if adapter else (False, "")
+        reading = adapter.read(self._attempt, seen.pixels, t=t) if adapter else self._engine.network.read(seen.pixels)
         new_face = self._is_new(seen.face.box)
         decision = self._judge.update(reading.live_logit, t=t, box=seen.face.box, new_face=new_face)
         if decision.final:
-            self._engine.end_attempt(decision.verdict, t)
-        return decision
+            self._end(decision.verdict, t)
+        return replace(decision, adapted=adapted, band=band) if adapter else decision
 
     @property
     def verdict(self) -> Verdict:
@@ -318,6 +424,23 @@ class Session:
         """Why the verdict is what it is."""
         return self._judge.reason
 
+    def confirm(self, *, is_live: bool) -> None:
+        """Say what is known for certain of the person in this attempt: live, or an attack.
+
+        For an integrator who knows: a passcode that followed, a match by a second factor, an operator's label. Only
+        this ever stands in for the gate's confidence when the engine learns; it changes no verdict. Before the attempt
+        has been studied, that is before the next `engine.idle` after its end.
+
+        Raises
+        ------
+        InputError
+            If `is_live` is no truth value.
+        """
+        if not isinstance(is_live, bool):
+            raise InputError(f"confirm: expected is_live to be True or False, got {is_live!r}")
+        if self._attempt is not None:
+            self._attempt.confirmed = is_live
+
     def close(self) -> None:
         """End the attempt; the verdict of an undecided one becomes UNCERTAIN (or stays REFUSED)."""
         if self._closed or self._open_ended:
@@ -327,7 +450,7 @@ class Session:
         if not judge.final and judge.scored_frames:
             undecided = judge.verdict is Verdict.UNCERTAIN
             judge.close(Verdict.UNCERTAIN, judge.reason if undecided else Reason.GATHERING)
-            self._engine.end_attempt(judge.verdict, self._t)
+            self._end(judge.verdict, self._t)
 
     def __enter__(self) -> Self:
         return self
@@ -352,6 +475,13 @@ class Session:
         if not (self._charged or self._open_ended):
             self._engine.begin_attempt(t)
             self._charged = True
+            adapter = self._engine.adapter
+            self._attempt = adapter.begin() if adapter else None
+
+    def _end(self, verdict: Verdict, t: float) -> None:
+        self._engine.end_attempt(verdict, t)
+        if self._engine.adapter and self._attempt:
+            self._engine.adapter.end(self._attempt, t=t)
 
     def _is_new(self, box: Box) -> bool:
         before, self._box = self._box, box

@@ -225,6 +225,11 @@ class Decision:
         Frames of this session that were scored.
     final : bool
         Whether the session's verdict will no longer change.
+    adapted : bool
+        Whether this frame was answered by anything else than the source model.
+    band : str
+        What drift says of the camera, where the engine adapts: `in`, `adapt`, or `refuse`: too far to trust, the source
+        model decides. Empty where it does not adapt.
     """
 
     verdict: Verdict
@@ -236,6 +241,8 @@ class Decision:
     box: Box | None
     scored_frames: int
     final: bool
+    adapted: bool = False
+    band: str = ""
 
     @property
     def is_real(self) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from ratta.adaptation.drift import DriftReference, SessionStatistics, SourceStatistics, shrunk_precision
 from ratta.adaptation.gate import Evidence, Gate, GateLimits, separating_plane
 from ratta.adaptation.guard import LIVE, Canaries, Landmarks
-from ratta.adaptation.reference import Reference
+from ratta.adaptation.reference import Reference, camera_moments
 from ratta.adaptation.update import StemReference, fisher_information, hidden_feature
 from ratta.errors import InputError
 from ratta.records import sigmoid
@@ -179,14 +179,6 @@ def make_reference(
             session_samples(source, statistics, ~fitted), session_samples(envelope, statistics)
         ),
     )
-
-
-def camera_moments(
-    moments: Moments, cut: npt.NDArray[np.floating[Any]]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean and variance of the first layer's channels and of the cut's, (C + 96,) each: what drift watches."""
-    pixels = cut.reshape(len(cut), -1).astype(np.float32)
-    return np.concatenate((moments.mean, pixels.mean(axis=1))), np.concatenate((moments.variance, pixels.var(axis=1)))
 
 
 def every_other_session(frames: Development) -> npt.NDArray[np.bool_]:

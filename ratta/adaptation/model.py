@@ -51,6 +51,11 @@ class SourceModel:
     bias: float
     threshold_logit: float
 
+    @property
+    def probe(self) -> Pixels:
+        """A grey crop, for a network that must answer before it may be used."""
+        return np.full((self.size, self.size, 3), 127, np.uint8)
+
     def parameters(self, late: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """All of the tail's parameters where these differ from the source's."""
         return {**self.tail.source, **late}

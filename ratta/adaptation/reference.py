@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ratta.adaptation.update import Moments
     from ratta.records import Reading
 
     Arrays = dict[str, npt.NDArray[Any]]
@@ -172,3 +173,11 @@ class Reference:
             raise InputError(f"reference: expected the array {error}; calibrate the model again") from error
         except (TypeError, ValueError) as error:
             raise InputError(f"reference: {error}; calibrate the model again") from error
+
+
+def camera_moments(
+    moments: Moments, cut: npt.NDArray[np.floating[Any]]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean and variance of the first layer's channels and of the cut's, (C + 96,) each: what drift watches."""
+    pixels = cut.reshape(len(cut), -1).astype(np.float32)
+    return np.concatenate((moments.mean, pixels.mean(axis=1))), np.concatenate((moments.variance, pixels.var(axis=1)))

@@ -329,7 +329,7 @@ def random_crop(
     """Crop a canvas at a given or random scale (often near 2.7 or tight), place and pose: ``(size, size, C)``."""
     if scale is None:
         kind = rng.random()
-        scale = rng.normal(2.7, 0.2) if kind < 0.35 else rng.uniform(1.0, 1.7 if kind < 0.6 else 3.5)
+        scale = rng.normal(2.7, 0.2) if kind < 0.35 else rng.uniform(1.0, 1.7 if kind < 0.65 else 3.5)
     height, width = canvas.shape[:2]
     x, y, side = crop_square(box, float(np.clip(scale, 1.0, 3.5)), height, width)
     slack = int(0.06 * side)

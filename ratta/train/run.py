@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ratta.bundle import read_bundle
 from ratta.errors import InputError
+from ratta.evaluate.source import torch_source
 from ratta.simulate.portraits import PortraitBank, crop_face
-from ratta.train.export import ExportReport, card_facts, export_graph
+from ratta.train.export import ExportReport, card_facts, export_graph, stored_name
 from ratta.train.factory import DistillationFactory, split_identities
 from ratta.train.loop import Trainer, TrainSettings, load_checkpoint, write_atomically
 from ratta.train.network import MobileNetV3Small
@@ -45,7 +47,7 @@ class DistillationPlan:
     validation : int
         Inputs of held-out identities that each checkpoint is measured on.
     start : str
-        A checkpoint to take weights from; empty to start anew.
+        A checkpoint or a model folder to take weights from; empty to start anew.
     """
 
     portraits: str
@@ -102,9 +104,10 @@ def train(plan: DistillationPlan, *, report: Callable[[str], None] = print) -> M
     rng = np.random.default_rng(VALIDATION_SEED)
     validation = plan.factory(split.validation, bank=min(plan.bank, 100))()(rng, plan.validation)
     factory = plan.factory(split.train, bank=plan.bank)
-    start = plan.start or None
+    student, start = _start(plan.start)
     if not plan.workers:
-        return Trainer(settings=plan.settings, draw=factory(), validation=validation, report=report).run(start=start)
+        trainer = Trainer(settings=plan.settings, draw=factory(), validation=validation, student=student, report=report)
+        return trainer.run(start=start)
     pool = ReplayPool(
         factory=factory,
         slots=plan.slots,
@@ -117,11 +120,30 @@ def train(plan: DistillationPlan, *, report: Callable[[str], None] = print) -> M
     try:
         pool.wait_for(plan.slots // 4)
         trainer = Trainer(
-            settings=plan.settings, draw=pool.draw, validation=validation, made=lambda: pool.made, report=report
+            settings=plan.settings,
+            draw=pool.draw,
+            validation=validation,
+            student=student,
+            made=lambda: pool.made,
+            report=report,
         )
         return trainer.run(start=start)
     finally:
         pool.close()
+
+
+def _start(start: str) -> tuple[MobileNetV3Small | None, str | None]:
+    """Tell a model folder, whose network is taken, from a checkpoint, which the trainer takes up itself."""
+    if not Path(start).is_dir() or not start:
+        return None, start or None
+    return student_of(start), None
+
+
+def student_of(folder: str | Path) -> MobileNetV3Small:
+    """Give the network of a model folder, batch normalisation unfolded, to train on."""
+    network = MobileNetV3Small()
+    torch_source(read_bundle(Path(folder)), network, stored_name=stored_name)
+    return network
 
 
 def parity_crops(portraits: str, *, size: int, count: int) -> NDArray[np.uint8]:

@@ -1,0 +1,76 @@
+"""How an engine adapts, if it is asked to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ratta.adaptation.budget import FIVE_PERCENT, Allowance, PowerPolicy
+from ratta.errors import InputError
+
+if TYPE_CHECKING:
+    from ratta.adaptation.event import Event
+
+
+class Drift(StrEnum):
+    """Which detector decides that the camera has changed."""
+
+    BETTING = "betting"
+    EMA = "ema"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adaptation:
+    """Settings of adaptation; the defaults are what was evaluated.
+
+    Attributes
+    ----------
+    shadow : bool
+        Learn and report, but let the source model answer.
+    drift : Drift
+        `betting` bounds false alarms; `ema` is the plain threshold of the RA-TTA paper.
+    early, late : bool
+        Which parameters may move: the first normalisation; the last one, the head and the prototypes.
+    time : Allowance
+        Milliseconds that learning may take; by default 5 % of `t`.
+    energy : Allowance or None
+        Millijoules; by default the time allowance times `watts`.
+    watts : float
+        Of one busy core; bills energy.
+    power : PowerPolicy
+        What battery and heat leave of the refill.
+    inference_ms : float
+        99th percentile of one run of the network on this device, to begin with; `ratta-bench` measures it.
+    clock : callable or None
+        Milliseconds, to bill work by; the process's own monotonic clock when absent.
+    journal : callable or None
+        Takes every `Event`: what drift, gate, budget, update and guard did, and why.
+
+    Raises
+    ------
+    InputError
+        If a value is out of range.
+    """
+
+    shadow: bool = False
+    drift: Drift = Drift.BETTING
+    early: bool = True
+    late: bool = True
+    time: Allowance = FIVE_PERCENT
+    energy: Allowance | None = None
+    watts: float = 2.0
+    power: PowerPolicy = field(default_factory=PowerPolicy)
+    inference_ms: float = 2.0
+    clock: Callable[[], float] | None = None
+    journal: Callable[[Event], None] | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 < self.watts < math.inf and 0 < self.inference_ms < math.inf):
+            raise InputError(
+                f"adaptation: expected positive watts and inference_ms, got {self.watts} and {self.inference_ms}"
+            )
+        if not isinstance(self.drift, Drift):
+            raise InputError(f"adaptation.drift: expected a Drift, got {self.drift!r}")

@@ -1,0 +1,96 @@
+"""From a verified bundle to what adapts: the source model, its reference, and the rooms with their settings."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ratta.adaptation.adapter import Adapter
+from ratta.adaptation.budget import Budget
+from ratta.adaptation.drift import BettingDrift, EmaDrift
+from ratta.adaptation.model import SourceModel
+from ratta.adaptation.reference import Reference
+from ratta.adaptation.settings import Adaptation, Drift
+from ratta.adaptation.update import Stem
+from ratta.errors import BundleError, InputError
+from ratta.inference import Network
+from ratta.inference.backward import Tail
+from ratta.inference.graph import patched, read_graph
+from ratta.records import logit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from ratta.bundle import Bundle
+    from ratta.inference.session import Session
+
+
+def make_source_model(bundle: Bundle, session: Session, *, open_graph: Callable[[bytes], Session]) -> SourceModel:
+    """Put together the source model as adaptation sees it.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    session : Session
+        Runs the bundle's graph.
+    open_graph : callable
+        Opens another graph in the same runtime.
+    """
+    graph, calibration = read_graph(bundle.graph), bundle.calibration
+    weight = graph.weight("features.0.weight", (None, 3, 3, 3))
+
+    def network(of: Session) -> Network:
+        return Network(of, temperature=calibration.temperature, bias=calibration.bias)
+
+    def open_network(weights: Mapping[str, npt.NDArray[Any]]) -> Network:
+        return network(open_graph(patched(bundle.graph, weights)))
+
+    return SourceModel(
+        network=network(session),
+        open_network=open_network,
+        # The graph takes raw pixels: what the contract normalises by is part of its first weights.
+        stem=Stem(weight, graph.weight("features.0.bias", (len(weight),)), mean=(0, 0, 0), std=(1, 1, 1)),
+        tail=Tail(bundle.graph, bundle.affine),
+        size=bundle.contract.size,
+        temperature=calibration.temperature,
+        bias=calibration.bias,
+        threshold_logit=logit(calibration.live_threshold),
+    )
+
+
+def make_adapter(
+    bundle: Bundle, session: Session, settings: Adaptation, *, open_graph: Callable[[bytes], Session]
+) -> Adapter:
+    """Make what adapts a bundle's model; arguments as in `make_source_model`.
+
+    Raises
+    ------
+    BundleError
+        If the bundle was not calibrated for adaptation.
+    """
+    try:
+        reference = Reference.from_arrays(bundle.statistics)
+    except InputError as error:
+        raise BundleError(
+            f"{bundle.name}: expected a model calibrated for adaptation, got one that is not ({error}); run "
+            "`ratta calibrate`, or load it without adapt"
+        ) from error
+    betting = settings.drift is Drift.BETTING
+    return Adapter(
+        make_source_model(bundle, session, open_graph=open_graph),
+        reference,
+        budget=Budget(watts=settings.watts, time=settings.time, energy=settings.energy, policy=settings.power),
+        clock=settings.clock or _milliseconds,
+        inference_ms=settings.inference_ms,
+        shadow=settings.shadow,
+        early=settings.early,
+        late=settings.late,
+        detector=BettingDrift(reference.drift, restarting=True) if betting else EmaDrift(reference.drift),
+        on_event=settings.journal or (lambda _: None),
+    )
+
+
+def _milliseconds() -> float:
+    return time.perf_counter() * 1e3
