@@ -215,6 +215,7 @@ class Adapter:
         t : float
             Seconds on the clock of the frames.
         """
+        self.budget.advance(t)
         self._t = t
         while self._task is not None or self._next():
             if not self._advance():

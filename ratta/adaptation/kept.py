@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ratta.records import Reading
 
 SOURCE_NUMBER = 0
+TIME_TOLERANCE_S = 1e-6
+"""Frames at 0.2, 0.4, 0.6 s are 0.2 s apart, whatever their binary fractions say."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +79,7 @@ class Attempt:
     def has_room(self, t: float) -> bool:
         """Whether a frame at `t` would be kept."""
         last_s = self.frames[-1].t if self.frames else -math.inf
-        return len(self.frames) < self.max_frames and t - last_s >= self.min_gap_s
+        return len(self.frames) < self.max_frames and t - last_s >= self.min_gap_s - TIME_TOLERANCE_S
 
 
 class Recent:

@@ -115,6 +115,21 @@ class Budget:
         self._ms.begin_session(still_open=step.limit_ms if step else 0.0)
         self._mj.begin_session(still_open=step.limit_mj if step else 0.0)
 
+    def advance(self, t: float) -> None:
+        """Let time pass: the buckets fill.
+
+        Raises
+        ------
+        InputError
+            If `t` is not finite or goes back.
+        """
+        earliest_s = t if self._t is None else self._t
+        if not math.isfinite(t) or t < earliest_s:
+            raise InputError(f"t: expected a finite time of at least {earliest_s} s, got {t}; time never goes back")
+        self._t = t
+        self._ms.refill(t - earliest_s, self._multiplier)
+        self._mj.refill(t - earliest_s, self._multiplier)
+
     def set_power(self, state: PowerState, *, t: float) -> None:
         """Take in the device's power; until the first call it is mains and cool.
 
@@ -123,7 +138,7 @@ class Budget:
         InputError
             If `t` goes back.
         """
-        self._advance(t)
+        self.advance(t)
         self._multiplier = self.policy.multiplier(state)
 
     def reserve(self, cost_ms: float, cost_mj: float | None = None, *, t: float) -> Reservation | Shortage:
@@ -145,7 +160,7 @@ class Budget:
         """
         cost_ms = checked_cost("cost_ms", cost_ms)
         cost_mj = checked_cost("cost_mj", cost_ms * self.watts if cost_mj is None else cost_mj)
-        self._advance(t)
+        self.advance(t)
         factor = self.margin * self.correction
         step = Reservation(cost_ms * factor, cost_mj * factor, cost_ms, cost_mj, t)
         shortage = self._shortage(step)
@@ -257,14 +272,6 @@ class Budget:
         self.reset()
         self._ms, self._mj = ms, mj
         self._excess.extend((-age_s, ratio) for age_s, ratio in excess)
-
-    def _advance(self, t: float) -> None:
-        earliest_s = t if self._t is None else self._t
-        if not math.isfinite(t) or t < earliest_s:
-            raise InputError(f"t: expected a finite time of at least {earliest_s} s, got {t}; time never goes back")
-        self._t = t
-        self._ms.refill(t - earliest_s, self._multiplier)
-        self._mj.refill(t - earliest_s, self._multiplier)
 
     def _shortage(self, step: Reservation) -> Shortage | None:
         if self._open is not None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Doubles = npt.NDArray[np.float64]
 
 VARIANCE_FLOOR = 1e-8
+TIME_TOLERANCE_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class SessionStatistics:
         InputError
             If a shape does not fit the source.
         """
-        if self.frames >= self.max_frames or not t - self._last_s >= self.min_gap_s:
+        if self.frames >= self.max_frames or not t - self._last_s >= self.min_gap_s - TIME_TOLERANCE_S:
             return False
         expected = self.source.mean.shape, self.source.mean.shape, self.source.prototypes.shape[1:]
         if (mean.shape, variance.shape, features.shape) != expected:
