@@ -42,7 +42,7 @@ from ratta.train.network import MobileNetV3Small, normalise
 CAMERA = "phone-2015"
 SIDE, SIZE, CROP_SCALE = 208, 128, 2.7
 SEEDS = (0, 1, 2)
-SIDES, BATCH, RATE, DECAY = (96, 96, 96, 128, 128), 48, 1e-3, 0.02
+SIDES, BATCH, RATE, DECAY = (96,) * 6 + (128,) * 2, 40, 1e-3, 0.02
 """Side of the inputs in each epoch: the first ones are small, since most of the time would go into them."""
 STEP_S, FRAMES_A_STEP = 0.2, 3
 """Development and test frames are 200 ms apart: every third of a camera that gives fifteen a second."""
@@ -80,7 +80,7 @@ TONES = {
 PARTS = {
     "dev": Part(people="validation", sessions=240, frames=6, seed=101),
     "test": Part(people="test", sessions=360, frames=6, seed=202),
-    "train": Part(people="train", sessions=1200, frames=1, seed=303),
+    "train": Part(people="train", sessions=720, frames=1, seed=303),
 }
 
 
@@ -186,7 +186,19 @@ def fine_tune(network: MobileNetV3Small, corpus: Path, tone: Tone, *, seed: int)
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
-        print(f"  epoch {epoch}: loss {np.mean(losses[-40:]):.3f}", flush=True)
+        print(f"  epoch {epoch}: loss {np.mean(losses):.3f}", flush=True)
+    return settle(network, batches(crops, is_live, tone, rng, side=SIZE))
+
+
+@torch.no_grad()
+def settle(network: MobileNetV3Small, inputs: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> MobileNetV3Small:
+    """Take the normalisation statistics anew from one epoch at full size, each batch counting alike."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_running_stats()
+            layer.momentum = None
+    for pixels, _ in inputs:
+        network(pixels)
     return network.eval()
 
 
