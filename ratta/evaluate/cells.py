@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 FORMAT = "ratta-cell/1"
 ANCHORS = 512
+_THRESHOLDS: dict[str, Threshold] = {}
+"""Known in this process: the same method asks for the same one on every target and stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +140,7 @@ def compute_cell(cell: Cell, source: TorchSource) -> dict[str, Any]:
     development = build_stream("iid", away=pools["development"], seed=0)
     anchors = anchor_frames(development)
     method = make_method(cell.method, source, anchors=anchors, seed=cell.seed, options=cell.options)
-    threshold = choose_threshold(
-        _scores(development, answer_all(method, development)), policy=cell.threshold, origin="source development set"
-    )
+    threshold = _threshold(cell, method, development)
     rank = _ranking(source, anchors) if KINDS[cell.stream][2] else None
     stream = build_stream(
         cell.stream, away=pools["away"], home=pools["home"], seed=cell.seed, rank=rank, frames=cell.frames
@@ -200,6 +200,16 @@ def peak_memory_mb() -> float:
 
 def _scores(stream: Stream, live_scores: Any) -> ScoreSet:
     return score_set([one.session for one in stream.sessions], live_scores)
+
+
+def _threshold(cell: Cell, method: Method, development: Stream) -> Threshold:
+    decided = (cell.model, cell.model_sha256, cell.method, cell.options, cell.seed, cell.threshold)
+    pool = (cell.pools["development"], cell.pool_keys["development"])
+    key = json.dumps([*decided, *pool], sort_keys=True)
+    if key not in _THRESHOLDS:
+        scores = _scores(development, answer_all(method, development))
+        _THRESHOLDS[key] = choose_threshold(scores, policy=cell.threshold, origin="source development set")
+    return _THRESHOLDS[key]
 
 
 def _ranking(source: TorchSource, anchors: FrameBatch) -> Callable[[CropSession], float]:

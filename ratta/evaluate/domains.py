@@ -16,7 +16,15 @@ from ratta.engine import open_graph
 from ratta.errors import DataError
 from ratta.evaluate.experiment import CorpusDomain, PoolDomain, SimulatedDomain
 from ratta.evaluate.progress import shown
-from ratta.evaluate.sessions import CropSession, from_presentations, open_pool, pool_key, write_pool
+from ratta.evaluate.sessions import (
+    CropSession,
+    change_session,
+    from_presentations,
+    open_pool,
+    pool_key,
+    read_pool,
+    write_pool,
+)
 from ratta.perception import BlazeFace, Perception
 from ratta.records import Box, Crop
 
@@ -43,13 +51,16 @@ def prepare_pool(domain: Domain, bundle: Bundle, folder: Path, *, progress: bool
     progress : bool
         Show a bar.
     """
+    if domain.change is not None:
+        plain = prepare_pool(domain.model_copy(update={"change": None}), bundle, folder, progress=progress)
+        return _changed_pool(plain, domain.change, folder)
     if isinstance(domain, PoolDomain):
         pool_key(domain.path)
         return domain.path
     perception = _perception(bundle)
     contract = {**asdict(bundle.contract), "limits": asdict(perception.limits), "detector": _detector_hash()}
     if isinstance(domain, SimulatedDomain):
-        key = _digest({"domain": json.loads(domain.model_dump_json()), "contract": contract})
+        key = _digest({"domain": json.loads(domain.model_dump_json(exclude={"change"})), "contract": contract})
         sessions: Iterable[CropSession] = simulate_sessions(domain, perception)
         total = None
     else:
@@ -62,6 +73,17 @@ def prepare_pool(domain: Domain, bundle: Bundle, folder: Path, *, progress: bool
         write_pool(
             path, shown(sessions, total=total, unit="session", title="cutting crops") if progress else sessions, key=key
         )
+    return path
+
+
+def _changed_pool(plain: Path, change: str, folder: Path) -> Path:
+    """Return the pool `plain` as another camera shows it, made now if it is not there."""
+    from ratta.simulate import CHANGES
+
+    key = _digest({"pool": pool_key(plain), "change": asdict(CHANGES[change])})
+    path = folder / key[:16]
+    if open_pool(path, key=key) is None:
+        write_pool(path, (change_session(one, change) for one in read_pool(plain)), key=key)
     return path
 
 

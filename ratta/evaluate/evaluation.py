@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ratta.bundle import find_bundle, read_bundle
 from ratta.evaluate.cells import Cell, clean
 from ratta.evaluate.domains import prepare_pool
+from ratta.evaluate.experiment import all_targets
 from ratta.evaluate.report import html_report
 from ratta.evaluate.results import markdown, read_result, table
 from ratta.evaluate.schedule import run_cells
@@ -80,7 +81,7 @@ def make_cells(settings: ExperimentSettings, folder: Path, *, progress: bool = F
 
     fixed = {"development": prepared(settings.development), "home": prepared(settings.home)}
     cells = []
-    for target, domain in settings.targets.items():
+    for target, domain in all_targets(settings).items():
         folders = {**fixed, "away": prepared(domain)}
         keys = {name: pool_key(pool) if pool else "" for name, pool in folders.items()}
         cells += [

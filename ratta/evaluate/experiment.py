@@ -11,6 +11,7 @@ from ratta.errors import DataError, InputError, MissingExtraError
 
 try:
     from pydantic import (
+        AfterValidator,
         BaseModel,
         BeforeValidator,
         ConfigDict,
@@ -38,14 +39,33 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PoolDomain(_Strict):
+def _known_change(name: str) -> str:
+    from ratta.simulate import CHANGES
+    from ratta.simulate.profiles import named
+
+    try:
+        return named(CHANGES, name, where="change").name
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+Change = Annotated[str, AfterValidator(_known_change)]
+
+
+class _Domain(_Strict):
+    """What all domains have: `change` shows every crop by another camera, a name of `ratta.simulate.CHANGES`."""
+
+    change: Change | None = None
+
+
+class PoolDomain(_Domain):
     """Sessions in a pool folder that is already there."""
 
     kind: Literal["pool"]
     path: Path
 
 
-class CorpusDomain(_Strict):
+class CorpusDomain(_Domain):
     """One split of a corpus; `frames` at most are taken from a presentation, evenly spread."""
 
     kind: Literal["oulu-npu", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof", "nuaa", "folder", "manifest"]
@@ -58,7 +78,7 @@ class CorpusDomain(_Strict):
     subjects: tuple[str, ...] | None = None
 
 
-class SimulatedDomain(_Strict):
+class SimulatedDomain(_Domain):
     """Simulated sessions: every person live, printed and replayed, before each camera in turn.
 
     `portraits` is a folder prepared by `ratta.simulate.prepare_portraits`. `people` is a part of its identities, as
@@ -117,6 +137,8 @@ class ExperimentSettings(_Strict):
         The source camera's test sessions, for streams that begin there.
     targets : dict of domain
         Cameras to stream.
+    changes : list of str
+        Names of `ratta.simulate.CHANGES`: each target is also streamed under each, as `<target>+<change>`.
     streams, methods : list
         Names, or tables with options.
     seeds : list of int
@@ -133,6 +155,7 @@ class ExperimentSettings(_Strict):
     development: Domain
     home: Domain | None = None
     targets: dict[Name, Domain] = Field(min_length=1)
+    changes: tuple[Change, ...] = ()
     streams: tuple[Annotated[StreamSettings, _named("kind")], ...] = Field(min_length=1)
     methods: tuple[Annotated[MethodSettings, _named("name")], ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
@@ -157,10 +180,22 @@ class ExperimentSettings(_Strict):
         kinds = [stream.kind for stream in self.streams]
         if len(set(kinds)) < len(kinds) or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("streams and seeds: expected each once")
+        changed = [name for name, domain in self.targets.items() if domain.change]
+        if changed and self.changes:
+            raise ValueError(f"changes: expected targets without a change of their own, got {changed[0]}")
         homeless = [stream.kind for stream in self.streams if KINDS[stream.kind][1]]
         if homeless and self.home is None:
             raise ValueError(f"home: expected a domain for the stream {homeless[0]}, got none")
         return self
+
+
+def all_targets(settings: ExperimentSettings) -> dict[str, Domain]:
+    """Return the targets, each followed by itself under every change of the experiment."""
+    found: dict[str, Domain] = {}
+    for name, domain in settings.targets.items():
+        found[name] = domain
+        found |= {f"{name}+{one}": domain.model_copy(update={"change": one}) for one in settings.changes}
+    return found
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:

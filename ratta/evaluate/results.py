@@ -11,18 +11,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ratta.errors import DataError
-from ratta.metrics import Estimate, ScoreSet, Threshold, count, paired_difference, running_error, summary
+from ratta.metrics import (
+    Difference,
+    Estimate,
+    ScoreSet,
+    Threshold,
+    acer,
+    choose_threshold,
+    count,
+    paired_difference,
+    running_error,
+    summary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    import numpy.typing as npt
+
     from ratta.evaluate.cells import Cell
 
 REFERENCE = "no-tta"
+CEILING = ("ACER % at the oracle threshold", "recovered %")
+LEAST_HEADROOM = 0.01
+"""Below one point, a share of it is noise."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class CellResult:
     """One finished cell.
 
@@ -34,6 +50,8 @@ class CellResult:
     threshold : Threshold
     scores : ScoreSet
         Every frame of the stream in order.
+    sessions : (N,) str
+        Which session each frame is of.
     record : dict
         The file as it is.
     """
@@ -45,6 +63,7 @@ class CellResult:
     method: str
     threshold: Threshold
     scores: ScoreSet
+    sessions: npt.NDArray[np.str_]
     record: dict[str, Any]
 
     @property
@@ -53,13 +72,16 @@ class CellResult:
         timing = self.record["timing"]
         return float(1000 * timing["cpu_s"] / timing["frames"]) if timing["frames"] else math.nan
 
-    def relative(self) -> ScoreSet:
-        """Return the scores minus the threshold, so that cells with different thresholds can be pooled at 0."""
+    def relative(self, *, by_session: bool = False) -> ScoreSet:
+        """Return the scores minus the threshold, so that cells with different thresholds can be pooled at 0.
+
+        With `by_session`, sessions stand in the place of subjects: a bootstrap then draws sessions.
+        """
         return ScoreSet(
             live_scores=self.scores.live_scores - self.threshold.value,
             is_live=self.scores.is_live,
             species=self.scores.species,
-            subjects=self.scores.subjects,
+            subjects=self.sessions if by_session else self.scores.subjects,
         )
 
 
@@ -78,8 +100,14 @@ class Row:
     worst_acer : float
         Highest ACER in the moving window along any seed's stream.
     difference : Estimate
-        ACER minus that of No-TTA on the same frames; `nan` without No-TTA.
-    apcer_difference, bpcer_difference : Estimate
+        ACER minus that of No-TTA on the same frames, drawn over subjects; `nan` without No-TTA.
+    by_session : Difference or None
+        The differences to No-TTA in ACER, APCER of the worst and of each species, and BPCER, drawn over sessions.
+    oracle_acer : float
+        ACER at the best threshold for this very stream: a ceiling that nobody can know beforehand, never a result.
+    recovered : float
+        Share of what the best threshold would have saved of No-TTA's ACER that this method saved; `nan` where that is
+        less than one point.
     updates, ms_per_frame, peak_memory_mb : float
         Means over seeds, memory the highest.
     refusals : dict
@@ -103,8 +131,9 @@ class Row:
     fta: float
     worst_acer: float
     difference: Estimate
-    apcer_difference: Estimate
-    bpcer_difference: Estimate
+    by_session: Difference | None
+    oracle_acer: float
+    recovered: float
     updates: float
     ms_per_frame: float
     peak_memory_mb: float
@@ -145,7 +174,15 @@ def read_result(cell: Cell, folder: Path) -> CellResult:
     threshold = dict(record["summary"]["threshold"])
     threshold["value"] = math.nan if threshold["value"] is None else threshold["value"]
     return CellResult(
-        cell.target, cell.stream, cell.label, cell.seed, cell.method, Threshold(**threshold), scores, record
+        target=cell.target,
+        stream=cell.stream,
+        label=cell.label,
+        seed=cell.seed,
+        method=cell.method,
+        threshold=Threshold(**threshold),
+        scores=scores,
+        sessions=column("name"),
+        record=record,
     )
 
 
@@ -158,15 +195,20 @@ def table(results: Sequence[CellResult], *, window: int) -> tuple[Row, ...]:
     return tuple(_row(group, references.get(key[:2]), window) for key, group in groups.items())
 
 
-def pooled(results: Iterable[CellResult]) -> ScoreSet:
-    """Put the relative scores of several seeds together; a subject stays one subject."""
-    parts = [one.relative() for one in results]
+def pooled(results: Iterable[CellResult], *, by_session: bool = False) -> ScoreSet:
+    """Put the relative scores of several seeds together; a subject, or a session, stays one."""
+    parts = [one.relative(by_session=by_session) for one in results]
     return ScoreSet(
         live_scores=np.concatenate([part.live_scores for part in parts]),
         is_live=np.concatenate([part.is_live for part in parts]),
         species=np.concatenate([part.species for part in parts]),
         subjects=np.concatenate([part.subjects for part in parts if part.subjects is not None]),
     )
+
+
+def oracle_acer(scores: ScoreSet) -> float:
+    """ACER at the threshold that is best for these very scores: a ceiling, since it looks at their labels."""
+    return acer(scores, choose_threshold(scores, policy="cost=0.5", origin="the stream itself").value)
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -182,8 +224,30 @@ def markdown(rows: Sequence[Row]) -> str:
         ]
         lines += ["|---|---|---|---|---|---|---|---|---|---|"]
         lines += [_line(row) for row in mine]
-        lines += [""]
+        lines += ["", *_session_lines(mine)]
     return "\n".join(lines)
+
+
+def _session_lines(rows: Sequence[Row]) -> list[str]:
+    compared = [row for row in rows if row.by_session is not None]
+    if not compared:
+        return []
+    first = compared[0].by_session
+    species = list(first.apcer_by_species) if first is not None else []
+    head = ["method", "ACER", "APCER (worst)", "BPCER", *(f"APCER {name}" for name in species), *CEILING]
+    lines = ["Difference to No-TTA in points, paired bootstrap over sessions, 95 %, and the ceiling:", ""]
+    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return [*lines, *(f"| {' | '.join((row.label, *session_cells(row)))} |" for row in compared), ""]
+
+
+def session_cells(row: Row) -> list[str]:
+    """Differences drawn over sessions, then ACER at the oracle threshold and the share recovered, as text."""
+    found = row.by_session
+    if found is None:
+        return []
+    differences = (found.acer, found.apcer, found.bpcer, *found.apcer_by_species.values())
+    ceiling = percent(row.oracle_acer), percent(row.recovered, 0)
+    return [*(interval(one, signed=True) for one in differences), *ceiling]
 
 
 def percent(value: float, digits: int = 1, *, signed: bool = False) -> str:
@@ -221,11 +285,14 @@ def _row(group: list[CellResult], reference: list[CellResult] | None, window: in
     found = summary(scores, at_zero)
     each = [float(count(one.scores, one.threshold.value).total().acer) for one in group]
     halves = [float(count(one.scores, 0.5).total().acer) for one in group]
-    undefined = Estimate(math.nan, math.nan, math.nan)
-    difference, apcer_difference, bpcer_difference = undefined, undefined, undefined
+    difference, by_session, recovered = Estimate(math.nan, math.nan, math.nan), None, math.nan
     if reference is not None and [one.seed for one in reference] == [one.seed for one in group]:
-        paired = paired_difference(scores, pooled(reference), threshold=0.0, seed=0)
-        difference, apcer_difference, bpcer_difference = paired.acer, paired.apcer, paired.bpcer
+        source = pooled(reference)
+        difference = paired_difference(scores, source, threshold=0.0, seed=0).acer
+        pair = [pooled(one, by_session=True) for one in (group, reference)]
+        by_session = paired_difference(pair[0], pair[1], threshold=0.0, seed=0)
+        headroom = acer(source, 0.0) - oracle_acer(source)
+        recovered = -difference.value / headroom if headroom >= LEAST_HEADROOM else math.nan
     last = [one.record["trace"][-1][1] for one in group]
     worst = [running_error(one.scores, one.threshold.value, window=window).worst_acer for one in group]
     return Row(
@@ -246,8 +313,9 @@ def _row(group: list[CellResult], reference: list[CellResult] | None, window: in
         fta=found.fta.value,
         worst_acer=max(worst, key=lambda value: -1.0 if math.isnan(value) else value),
         difference=difference,
-        apcer_difference=apcer_difference,
-        bpcer_difference=bpcer_difference,
+        by_session=by_session,
+        oracle_acer=oracle_acer(scores),
+        recovered=recovered,
         updates=fmean(state["updates"] for state in last),
         ms_per_frame=fmean(one.ms_per_frame for one in group),
         peak_memory_mb=max(one.record["timing"]["peak_memory_mb"] or math.nan for one in group),

@@ -8,6 +8,7 @@ every worker process opens it at once. A pool holds faces: keep it where the cor
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,25 @@ class CropSession:
             refusals=self.refusals[index],
             t=self.t[index],
         )
+
+
+def change_session(session: CropSession, change: str) -> CropSession:
+    """Show a session by another camera: `ratta.simulate.CHANGES` has the names.
+
+    The grain is drawn by the session's name, so that the same session always looks the same, in whatever pool it is.
+    """
+    from ratta.simulate import change_crops
+
+    return CropSession(
+        name=session.name,
+        subject=session.subject,
+        camera=f"{session.camera}+{change}",
+        is_live=session.is_live,
+        species=session.species,
+        pixels=change_crops(np.asarray(session.pixels), change, seed=zlib.crc32(session.name.encode())),
+        refusals=session.refusals,
+        t=session.t,
+    )
 
 
 def from_presentations(presentations: Iterable[Presentation], reader: CropReader) -> Iterator[CropSession]:

@@ -14,6 +14,8 @@
     Home, away, and home again.
 `live-only`, `attack-only`
     A flood of one class from away, then a mixed rest on which the damage shows.
+`live-heavy`, `attack-heavy`
+    Ten live sessions to one attack, or five attacks to one live session, well mixed, then a mixed rest.
 `alternate`
     Rounds of genuine sessions (trip the drift detector) and attacks (poison what it lets in), then a mixed rest.
 `ramp`
@@ -21,18 +23,23 @@
     rest.
 `replay-accepted`
     The attack that the source model finds most live, again and again, between genuine sessions; then a mixed rest.
+`forced-refuse`
+    Away, then attacks on the same people through a camera too far off to learn from, then a mixed rest of away: what
+    was learnt before must still be there, and nothing must have been learnt in between.
 `drain`
     Home, twice over and without a pause between sessions (spends the budget), then away.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ratta.errors import DataError, InputError
+from ratta.evaluate.sessions import change_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,6 +54,10 @@ PAUSE_S = 30.0
 """Time between two sessions."""
 RUSH_S = 0.1
 """The same where somebody means to spend the budget."""
+LIVE_HEAVY, ATTACK_HEAVY = 10, 5
+"""Sessions of the common class to one of the rare class."""
+FAR_CHANGE = "infrared"
+"""The camera change that nobody should learn from."""
 REST_SHARE = 0.4
 """Share of the subjects kept for the mixed rest after a flood."""
 
@@ -191,6 +202,24 @@ def _flood(live: bool) -> Callable[[Sessions, Sessions, np.random.Generator, Ran
     return make
 
 
+def _heavy(common: int, *, live: bool) -> Callable[[Sessions, Sessions, np.random.Generator, Rank], Iterator[Phase]]:
+    def make(_: Sessions, away: Sessions, __: np.random.Generator, ___: Rank) -> Iterator[Phase]:
+        first, rest = _split(away)
+        many, few = _of(first, live=live), _of(first, live=not live)
+        kept = _by_turns(few)[: max(1, len(many) // common)]
+        yield "mixture", _interleaved(many[: common * len(kept)], kept)
+        yield "rest", rest
+
+    return make
+
+
+def _forced_refuse(_: Sessions, away: Sessions, __: np.random.Generator, ___: Rank) -> Iterator[Phase]:
+    first, rest = _split(away)
+    yield "away", first
+    yield "forced", [change_session(one, FAR_CHANGE) for one in _of(first, live=False)]
+    yield "rest", rest
+
+
 def _alternate(_: Sessions, away: Sessions, __: np.random.Generator, ___: Rank) -> Iterator[Phase]:
     first, rest = _split(away)
     live, attacks = _of(first, live=True), _of(first, live=False)
@@ -227,6 +256,9 @@ KINDS = {
     "return": (_return, True, False),
     "live-only": (_flood(live=True), False, False),
     "attack-only": (_flood(live=False), False, False),
+    "live-heavy": (_heavy(LIVE_HEAVY, live=True), False, False),
+    "attack-heavy": (_heavy(ATTACK_HEAVY, live=False), False, False),
+    "forced-refuse": (_forced_refuse, False, False),
     "alternate": (_alternate, False, False),
     "ramp": (_ramp, False, True),
     "replay-accepted": (_replay_accepted, False, True),
@@ -239,6 +271,16 @@ def _of(sessions: Sessions, *, live: bool) -> list[CropSession]:
     if not found:
         raise DataError(f"stream: expected {'bona fide' if live else 'attack'} sessions, got none in this part")
     return found
+
+
+def _by_turns(sessions: Sessions) -> list[CropSession]:
+    """Let the species take turns, so that a short beginning holds all of them."""
+    turns: Counter[str] = Counter()
+    tagged = []
+    for place, one in enumerate(sessions):
+        tagged.append((turns[one.species], place, one))
+        turns[one.species] += 1
+    return [one for *_, one in sorted(tagged, key=lambda entry: entry[:2])]
 
 
 def _split(sessions: Sessions) -> tuple[list[CropSession], list[CropSession]]:

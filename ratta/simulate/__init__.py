@@ -26,6 +26,7 @@ from ratta.errors import MissingExtraError
 if importlib.util.find_spec("cv2") is None:
     raise MissingExtraError("ratta.simulate needs OpenCV: pip install 'ratta[camera]'")
 
+from ratta.simulate.changes import CHANGES, CameraChange, change_crops
 from ratta.simulate.frames import simulate_capture, simulate_frames, simulate_session
 from ratta.simulate.portraits import PortraitBank, crop_face, cut_out, prepare_portraits
 from ratta.simulate.profiles import CAMERAS, DISPLAYS, ILLUMINANTS, PRINTERS
@@ -35,13 +36,16 @@ from ratta.simulate.statistics import separability
 
 __all__ = [
     "CAMERAS",
+    "CHANGES",
     "DISPLAYS",
     "ILLUMINANTS",
     "PRINTERS",
     "SPECIES",
+    "CameraChange",
     "Capture",
     "PortraitBank",
     "Session",
+    "change_crops",
     "contact_sheet",
     "crop_face",
     "cut_out",

@@ -75,6 +75,19 @@ def test_threshold_is_the_sources(cell, tmp_path) -> None:
         assert pytest.approx(expected, rel=1e-6) == result["summary"]["threshold"]["value"]
 
 
+def test_threshold_is_chosen_once(cell, tmp_path, monkeypatch) -> None:
+    """The second target of a method costs no second run over the development set; its result is the same."""
+    from ratta.evaluate.cells import compute_cell
+
+    sar = replace(cell, method="sar-two-class", model=str(tmp_path))
+    first = compute_cell(sar, tiny_source())
+    monkeypatch.setattr(cells_module, "answer_all", lambda *_: pytest.fail("scored again"))
+    again = compute_cell(sar, tiny_source())
+    assert first["live_scores"] == again["live_scores"]
+    with pytest.raises(pytest.fail.Exception, match="scored again"):
+        compute_cell(replace(sar, threshold="apcer=0.05"), tiny_source())
+
+
 def test_finished_cells_are_not_computed_again(cell, tmp_path, monkeypatch) -> None:
     """A second run touches nothing; other settings are another file; a cut file is made again."""
     path = run_cell(cell, tmp_path, load_tiny)

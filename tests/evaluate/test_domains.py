@@ -106,6 +106,21 @@ def test_pool_domain(corpus, tmp_path) -> None:
         prepare_pool(PoolDomain(kind="pool", path=tmp_path), Stub(), tmp_path)
 
 
+def test_changed_domain(corpus, tmp_path) -> None:
+    """Another camera makes another pool of the same sessions, once; the plain one is left alone."""
+    plain = write_pool(tmp_path / "pool", corpus(2), key="k")
+    domain = PoolDomain(kind="pool", path=tmp_path / "pool", change="dark-2.2")
+    path = prepare_pool(domain, Stub(), tmp_path / "pools")
+    written = path.stat().st_mtime_ns
+    assert (path, written) == (prepare_pool(domain, Stub(), tmp_path / "pools"), path.stat().st_mtime_ns)
+    dark = read_pool(path)
+    assert [(one.name, one.species) for one in plain] == [(one.name, one.species) for one in dark]
+    assert all(after.pixels.mean() < before.pixels.mean() for before, after in zip(plain, dark, strict=True))
+    assert {"a+dark-2.2"} == {one.camera for one in dark}
+    other = prepare_pool(domain.model_copy(update={"change": "bright-0.5"}), Stub(), tmp_path / "pools")
+    assert path != other
+
+
 def test_people_are_chosen_as_in_training() -> None:
     """The parts are those of training's split, so a target never holds somebody the model has seen."""
     pytest.importorskip("torch")

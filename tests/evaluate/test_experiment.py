@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ratta.errors import DataError
-from ratta.evaluate.experiment import parse_experiment, read_settings
+from ratta.evaluate.experiment import all_targets, parse_experiment, read_settings
 
 MINIMAL = {
     "name": "tiny",
@@ -51,6 +51,21 @@ def test_errors_name_the_key(change, message) -> None:
     """The key, what was expected, and what came."""
     with pytest.raises(DataError, match=message):
         parse_experiment({**MINIMAL, **change}, where="x")
+
+
+def test_changes_multiply_targets() -> None:
+    """Every target is there as it is and under each change, without a change of its own beside it."""
+    pytest.importorskip("cv2")
+    found = all_targets(parse_experiment({**MINIMAL, "changes": ["dark-1.5", "far"]}, where="x"))
+    assert {"webcam": None, "webcam+dark-1.5": "dark-1.5", "webcam+far": "far"} == {
+        name: domain.change for name, domain in found.items()
+    }
+    dark = {"dark": {"kind": "pool", "path": "p", "change": "dark-1.5"}}
+    assert "dark-1.5" == parse_experiment({**MINIMAL, "targets": dark}, where="x").targets["dark"].change
+    with pytest.raises(DataError, match="changes: expected targets without a change of their own, got dark"):
+        parse_experiment({**MINIMAL, "targets": dark, "changes": ["far"]}, where="x")
+    with pytest.raises(DataError, match=r"x: changes\.0: change: expected one of .*bright-0\.5.*, got 'dim'"):
+        parse_experiment({**MINIMAL, "changes": ["dim"]}, where="x")
 
 
 def test_every_error_at_once() -> None:

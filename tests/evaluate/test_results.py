@@ -3,6 +3,7 @@
 import math
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from ratta.evaluate.plots import Series, dot_chart, line_chart, linear_axis, steps
@@ -27,6 +28,7 @@ def result(label: str, scores: list[float], *, seed: int = 0, threshold: float =
             species=["", "print"] * 4,
             subjects=[name for name in "abcd" for _ in range(2)],
         ),
+        sessions=np.array([f"{name}/{kind}" for name in "abcd" for kind in ("live", "print")]),
         record={
             "timing": {"cpu_s": 0.016, "wall_s": 0.02, "frames": 8, "peak_memory_mb": 100.0},
             "trace": [[0, {"updates": 0.0}], [8, state]],
@@ -59,10 +61,30 @@ def test_rows_pool_seeds() -> None:
     assert (2 / 16, 0.0, 2 / 8) == (tent.acer.value, tent.apcer, tent.bpcer)
     assert (1 / 16, -1 / 8, 2 / 8) == (
         tent.difference.value,
-        tent.apcer_difference.value,
-        tent.bpcer_difference.value,
+        tent.by_session.apcer.value,
+        tent.by_session.bpcer.value,
     )
     assert (2.0, 3.0, 0.0) == (tent.ms_per_frame, tent.updates, no_tta.difference.value)
+
+
+def test_differences_over_sessions() -> None:
+    """APCER and BPCER move in different sessions, so the interval of each comes from its own sessions alone."""
+    _, tent = table([result("no-tta", ONE_ATTACK), result("tent", ONE_REJECTED)], window=2)
+    found = tent.by_session
+    assert {"print": -0.25} == {name: one.value for name, one in found.apcer_by_species.items()}
+    assert (0.25, 0.0) == (found.bpcer.value, found.bpcer.low)
+    assert (0.0, True) == (found.acer.value, found.acer.low < 0 < found.acer.high)
+    assert "| tent | +0.0 [" in markdown([tent])
+
+
+def test_ceiling() -> None:
+    """The best threshold of the stream itself, and the share of what it would have saved that was saved."""
+    shifted = [score - 0.6 for score in GOOD]
+    no_tta, half = table([result("no-tta", shifted), result("tent", ONE_REJECTED[:2] * 2 + GOOD[:4])], window=2)
+    assert (0.5, 0.0) == (no_tta.acer.value, no_tta.oracle_acer)
+    assert (0.25, 0.0, 0.5) == (half.acer.value, half.oracle_acer, half.recovered)
+    (alone,) = table([result("no-tta", GOOD)], window=2)
+    assert math.isnan(alone.recovered)
 
 
 def test_each_seed_at_its_own_threshold() -> None:

@@ -87,6 +87,33 @@ def test_floods(make, kind, live) -> None:
     assert (3, 2) == (len({s.subject for s in flood}), len({s.subject for s in rest}))
 
 
+@pytest.mark.parametrize(("kind", "live", "ratio"), [("live-heavy", True, 10), ("attack-heavy", False, 5)])
+def test_heavy_mixtures(corpus, kind, live, ratio) -> None:
+    """So many sessions of one class to one of the other, well mixed, then other people of both classes."""
+    stream = build_stream(kind, away=corpus(20), seed=0)
+    mixture = [one.session for one in stream.sessions if one.phase == "mixture"]
+    rest = [one.session for one in stream.sessions if one.phase == "rest"]
+    common = [one.is_live == live for one in mixture]
+    assert ratio == sum(common) / (len(common) - sum(common))
+    assert True in common[:ratio]
+    assert False in common[: ratio + 1]
+    assert ({True, False}, set()) == (
+        {one.is_live for one in rest},
+        {one.subject for one in mixture} & {one.subject for one in rest},
+    )
+
+
+def test_forced_refuse(make) -> None:
+    """The camera, then attacks on the same people that look like nothing it takes, then the camera as it was."""
+    stream = make("forced-refuse")
+    assert ("away", "forced", "rest") == stream.phases
+    forced = [one.session for one in stream.sessions if one.phase == "forced"]
+    assert ({False}, {"away+infrared"}) == ({one.is_live for one in forced}, {one.camera for one in forced})
+    before = {one.session.name: one.session for one in stream.sessions if one.phase == "away"}
+    assert all(not np.array_equal(one.pixels, before[one.name].pixels) for one in forced)
+    assert {"away"} == {one.session.camera for one in stream.sessions if one.phase == "rest"}
+
+
 def test_alternate(make) -> None:
     """Genuine sessions trip the detector, attacks follow, then the rest."""
     stream = make("alternate")
