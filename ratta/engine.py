@@ -383,6 +383,7 @@ class Session:
         self._charged = False
         self._closed = False
         self._attempt: Attempt | None = None
+        self._confirmed: bool | None = None
 
     def step(
         self, frame: npt.NDArray[np.uint8], *, t: float, box: BoxLike | None = None, color: str = "bgr"
@@ -438,6 +439,7 @@ class Session:
         """
         if not isinstance(is_live, bool):
             raise InputError(f"confirm: expected is_live to be True or False, got {is_live!r}")
+        self._confirmed = is_live
         if self._attempt is not None:
             self._attempt.confirmed = is_live
 
@@ -475,8 +477,9 @@ class Session:
         if not (self._charged or self._open_ended):
             self._engine.begin_attempt(t)
             self._charged = True
-            adapter = self._engine.adapter
-            self._attempt = adapter.begin() if adapter else None
+            if adapter := self._engine.adapter:
+                self._attempt = adapter.begin()
+                self._attempt.confirmed = self._confirmed
 
     def _end(self, verdict: Verdict, t: float) -> None:
         self._engine.end_attempt(verdict, t)

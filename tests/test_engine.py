@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 import ratta
+from ratta.adaptation.drift import Band
+from ratta.adaptation.kept import Attempt
+from ratta.bundle import DEFAULT_MODEL, find_bundle, write_bundle
 from ratta.engine import Engine, as_box
 from ratta.errors import BundleError, InputError
+from ratta.inference import Network
 from ratta.records import Box, Face, Reason, Verdict
 
 FACE = Box(200, 100, 400, 340)
@@ -259,3 +263,112 @@ def test_a_network_that_fails_later_is_refused(engine, graph, textured):
     graph.margin = math.nan
     assert play(engine, textured).verdict is Verdict.REFUSED
     assert engine.score(textured, box=FACE).refused
+
+
+class NotingAdapter:
+    """Answers by the engine's graph and notes what it is asked."""
+
+    def __init__(self, network):
+        self.network = network
+        self.adapted = True
+        self.band = Band.ADAPT
+        self.calls = []
+
+    def begin(self):
+        self.calls.append("begin")
+        return Attempt(0, max_frames=16, min_gap_s=0.2)
+
+    def read(self, attempt, pixels, *, t):
+        self.calls.append("read" if attempt else "read of no attempt")
+        return self.network.read(pixels)
+
+    def end(self, attempt, *, t):
+        self.calls.append("end")
+
+    def idle(self, t):
+        self.calls.append("idle")
+        return False
+
+    def reset(self):
+        self.calls.append("reset")
+
+
+@pytest.fixture
+def adapting(tiny_bundle, graph):
+    network = Network(graph, temperature=1.0, bias=0.0)
+    engine = Engine(tiny_bundle, graph, detector=OneFace(), adapter=NotingAdapter(network))
+    engine.adapter.calls.clear()
+    return engine
+
+
+def test_an_attempt_begins_with_its_first_scored_frame_and_ends_once(adapting, textured):
+    """Whether the verdict became final or the session was left; refused frames begin nothing."""
+    with adapting.session() as session:
+        session.step(np.zeros((480, 640, 3), np.uint8), t=0.0, box=FACE)
+        assert adapting.adapter.calls == []
+        play(session, textured, start=1.0)
+        assert session.final
+    assert ["begin", "end"] == [c for c in adapting.adapter.calls if c != "read"]
+    adapting.adapter.calls.clear()
+    with adapting.session() as session:
+        play(session, textured, frames=2, start=50.0)
+    assert ["begin", "read", "read", "end"] == adapting.adapter.calls
+
+
+def test_a_decision_says_who_answered_and_what_drift_says(adapting, textured):
+    """`adapted` and `band` are the adapter's at the moment of the answer; without one they are empty."""
+    decision = adapting.session().step(textured, t=0.0, box=FACE)
+    assert (True, "adapt") == (decision.adapted, decision.band)
+
+
+def test_without_adaptation_a_decision_names_none(engine, textured):
+    """The same fields, empty."""
+    decision = engine.session().step(textured, t=0.0, box=FACE)
+    assert (False, "") == (decision.adapted, decision.band)
+    assert engine.idle(0.0)
+
+
+def test_a_stream_teaches_nothing(adapting, textured):
+    """It knows no attempts, so its frames are answered only."""
+    play(adapting, textured)
+    assert {"read of no attempt"} == set(adapting.adapter.calls)
+
+
+def test_idle_and_reset_reach_the_adapter(adapting):
+    """Learning happens in `idle`; a reset takes what was learnt back."""
+    assert not adapting.idle(0.0)
+    adapting.reset()
+    assert ["idle", "reset"] == adapting.adapter.calls
+
+
+def test_confirm_reaches_the_attempt(adapting, textured):
+    """Before, during or after its end; only a truth value will do."""
+    session = adapting.session()
+    session.confirm(is_live=True)
+    session.step(textured, t=0.0, box=FACE)
+    assert session._attempt.confirmed is True
+    session.close()
+    session.confirm(is_live=False)
+    assert session._attempt.confirmed is False
+    with pytest.raises(InputError, match="True or False"):
+        session.confirm(is_live=1)
+
+
+@pytest.mark.parametrize("call", ["save_state", "load_state"])
+def test_state_needs_an_engine_that_adapts(engine, tmp_path, call):
+    """There is nothing to save or to restore otherwise."""
+    arguments = {"key": bytes(32), "counter": 1} if call == "save_state" else {"key": bytes(32), "at_least": 0}
+    with pytest.raises(InputError, match="adapt=True"):
+        getattr(engine, call)(tmp_path / "state", **arguments)
+
+
+def test_a_model_that_was_not_calibrated_for_adaptation_says_so(tmp_path):
+    """Asked for by a truth value or by settings; nothing else will do."""
+    bundle = ratta.read_bundle(find_bundle(DEFAULT_MODEL))
+    statistics = {name: value for name, value in bundle.statistics.items() if name != "guard"}
+    fields = ("name", "version", "licence", "contract", "calibration", "graph", "affine", "card")
+    write_bundle(tmp_path / "plain", **{f: getattr(bundle, f) for f in fields}, statistics=statistics)
+    with pytest.raises(BundleError, match="calibrated for adaptation"):
+        ratta.load(tmp_path / "plain", adapt=True)
+    with pytest.raises(InputError, match="Adaptation"):
+        ratta.load(adapt="yes")
