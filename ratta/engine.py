@@ -402,13 +402,12 @@ class Session:
             return self._judge.refuse(seen, t=t)
         self._charge(t)
         adapter = self._engine.adapter
-        adapted, band = (adapter.adapted, adapter.band.value) if adapter else (False, "")
         reading = adapter.read(self._attempt, seen.pixels, t=t) if adapter else self._engine.network.read(seen.pixels)
         new_face = self._is_new(seen.face.box)
         decision = self._judge.update(reading.live_logit, t=t, box=seen.face.box, new_face=new_face)
         if decision.final:
             self._end(decision.verdict, t)
-        return replace(decision, adapted=adapted, band=band) if adapter else decision
+        return replace(decision, adapted=adapter.adapted, band=adapter.band.value) if adapter else decision
 
     @property
     def verdict(self) -> Verdict:

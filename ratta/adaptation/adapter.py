@@ -16,12 +16,17 @@ from ratta.adaptation.guard import Arbiter, Snapshots, Watch
 from ratta.adaptation.kept import SOURCE_NUMBER, Attempt, Kept, Recent
 from ratta.adaptation.learner import Learner
 from ratta.adaptation.reference import camera_moments
+from ratta.adaptation.settings import Early
 from ratta.adaptation.task import INFERENCES, Step, Task
+from ratta.adaptation.tones import ToneMatching
 from ratta.adaptation.trials import Trials
+from ratta.adaptation.update.tone import ToneCorrection, tone_of
 from ratta.errors import InputError
 from ratta.records import sigmoid
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ratta.adaptation.budget import Budget
     from ratta.adaptation.drift import DriftDetector
     from ratta.adaptation.guard import Snapshot
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     from ratta.adaptation.trials import Trial
     from ratta.records import Reading
 
+SAME_LEVELS = 4.0
+"""Curves whose mean difference is at most so many grey levels are one: no commit is made for it."""
 WAITING = 8
 """Attempts that may wait to be studied; the oldest gives way."""
 
@@ -58,9 +65,10 @@ class Adapter:
         The 99th percentile of one run of the network, from the calibration; the budget corrects it by what it measures.
     shadow : bool
         Learn and report, but let the source answer.
-    early, late : bool
+    early : Early
+    late : bool
         Which candidates are tried.
-    detector, learner, trials, watch, arbiter, snapshots, recent : optional
+    detector, learner, trials, watch, arbiter, snapshots, recent, tones : optional
         Made from the reference by default.
     on_event : callable, optional
         Takes every `Event`.
@@ -80,7 +88,7 @@ class Adapter:
         clock: Callable[[], float],
         inference_ms: float = 2.0,
         shadow: bool = False,
-        early: bool = True,
+        early: Early = Early.TONE,
         late: bool = True,
         detector: DriftDetector | None = None,
         learner: Learner | None = None,
@@ -89,6 +97,7 @@ class Adapter:
         arbiter: Arbiter | None = None,
         snapshots: Snapshots | None = None,
         recent: Recent | None = None,
+        tones: ToneMatching | None = None,
         on_event: Callable[[Event], None] = lambda _: None,
     ) -> None:
         if not inference_ms > 0:
@@ -108,6 +117,9 @@ class Adapter:
         self.arbiter = arbiter or Arbiter()
         self.snapshots = snapshots or Snapshots()
         self.recent = recent or Recent()
+        self.tones = tones
+        if tones is None and reference.tones is not None and early is Early.TONE:
+            self.tones = ToneMatching(reference.tones, threshold_logit=model.threshold_logit)
         self.on_event = on_event
         self._statistics = SessionStatistics(reference.statistics)
         self.reset()
@@ -116,9 +128,12 @@ class Adapter:
         """Go back to the source and forget everything but the budget's books."""
         for room in (self.detector, self.learner, self.watch, self.arbiter, self.snapshots, self.recent):
             room.reset()
+        if self.tones is not None:
+            self.tones.reset()
         self._t = 0.0
         self._attempts = 0
         self._networks = 0
+        self._answered_by = SOURCE_NUMBER
         self._current: tuple[int, Network] | None = None
         self._unchecked: deque[Kept] = deque(maxlen=self.arbiter.window)
         self._waiting: deque[Attempt] = deque(maxlen=WAITING)
@@ -145,12 +160,15 @@ class Adapter:
         t : float
             Seconds.
         """
+        if tone := self._tone_in_force:
+            self._look_at(tone_of(pixels), tone)
         number, network = self._answering
+        self._answered_by = number
         reading = network.read(pixels)
         if attempt is not None and attempt.has_room(t):
             kept = Kept(pixels.copy(), t, number, {number: reading})
             attempt.frames.append(kept)
-            if self._arbitrated:
+            if self._arbitrated and not tone:
                 self._unchecked.append(kept)
                 self.arbiter.skip()
         return reading
@@ -179,8 +197,8 @@ class Adapter:
 
     @property
     def adapted(self) -> bool:
-        """Whether the next answer is given by something else than the source."""
-        return self._answering[0] != SOURCE_NUMBER
+        """Whether the last answer was given by something else than the source."""
+        return self._answered_by != SOURCE_NUMBER
 
     @property
     def band(self) -> Band:
@@ -197,6 +215,16 @@ class Adapter:
         if self._current is None or self.shadow or (self._arbitrated and not self.arbiter.nearer):
             return SOURCE_NUMBER, self.model.network
         return self._current
+
+    @property
+    def _tone_in_force(self) -> ToneCorrection | None:
+        early = self.snapshots.current.early
+        return early if self._current is not None and isinstance(early, ToneCorrection) else None
+
+    def _look_at(self, tone: npt.NDArray[np.float64], correction: ToneCorrection) -> None:
+        """Let the arbiter see whether a frame's tones are likelier the changed camera's or the source's."""
+        assert self.reference.tones is not None
+        self.arbiter.update(self.reference.tones.likelier(tone, correction), 0.0)
 
     @property
     def _arbitrated(self) -> bool:
@@ -275,7 +303,9 @@ class Adapter:
             self._stand_back()
             return
         yield from self._learn(attempt)
-        if self.early and self.learner.early_due:
+        if self.tones is not None:
+            yield from self._match(attempt, self.tones)
+        if self.early is Early.MOMENTS and self.learner.early_due:
             self._settle((yield from self.trials.early(self.learner.early_candidate(), self.recent)))
         elif self.late and self.learner.late_due:
             now = self.snapshots.current
@@ -329,6 +359,23 @@ class Adapter:
         spoof, live = self.learner.gate.frames
         self._tell("gate", "looked at", {"frames": len(chosen), "admitted.spoof": spoof, "admitted.live": live})
 
+    def _match(self, attempt: Attempt, tones: ToneMatching) -> Work[None]:
+        """Follow the tones; a proposal that differs from what is in force is tried."""
+        yield Step.MOMENTS
+        tone = np.median([tone_of(kept.pixels) for kept in attempt.frames], axis=0)
+        verdict = median([kept.source.live_logit for kept in attempt.frames])
+        tones.update(tone, is_live=verdict >= self.model.threshold_logit)
+        if not tones.due:
+            return
+        proposal = tones.propose()
+        self._tell("proposal", proposal.finding.reason, proposal.finding.numbers)
+        if proposal.correction is not None and self._differs(proposal.correction):
+            self._settle((yield from self.trials.tone(proposal.correction, self.recent)))
+
+    def _differs(self, correction: ToneCorrection) -> bool:
+        now = self._tone_in_force
+        return now is None or float(np.abs(now.table - 1.0 * correction.table).mean()) > SAME_LEVELS
+
     def _settle(self, trial: Trial) -> None:
         """Commit a candidate that passed."""
         self._tell("trial", trial.finding.reason, trial.finding.numbers)
@@ -358,9 +405,12 @@ class Adapter:
             self._to_source("too far" if self.band is Band.REFUSE else "the source's camera again")
         self.learner.forget()
         self.recent.reset()
+        if self.tones is not None:
+            self.tones.reset()
 
     def _to_source(self, reason: str) -> None:
         self._current = self._reopening = None
+        self._answered_by = SOURCE_NUMBER
         self.snapshots.reset()
         self.watch.renew()
         self.arbiter.reset()

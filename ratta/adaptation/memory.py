@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ratta.adaptation.guard import SOURCE, Snapshot
-from ratta.adaptation.update import Correction
+from ratta.adaptation.update import Correction, ToneCorrection
 from ratta.errors import InputError, StateError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LATE = "late."
 EARLY = ("early.scale", "early.shift")
+TONE = "early.tone"
 LEARNER = "learner."
 
 
@@ -71,7 +72,11 @@ def restore_memory(adapter: Adapter, values: Mapping[str, Any], arrays: Arrays) 
 def snapshot_arrays(snapshot: Snapshot) -> Arrays:
     """Arrays of a snapshot, by name."""
     early = snapshot.early
-    corrections = {} if early is None else dict(zip(EARLY, (early.scale, early.shift), strict=True))
+    corrections: Arrays = {}
+    if isinstance(early, ToneCorrection):
+        corrections = {TONE: early.to_array()}
+    elif early is not None:
+        corrections = dict(zip(EARLY, (early.scale, early.shift), strict=True))
     return {**corrections, **{LATE + name: np.asarray(array) for name, array in snapshot.late.items()}}
 
 
@@ -84,17 +89,30 @@ def snapshot_of(adapter: Adapter, arrays: Arrays) -> Snapshot:
         If an array has not the source's shape, or is not finite.
     """
     channels = adapter.reference.stem.mean.shape[1:]
-    expected = dict.fromkeys(EARLY, channels) | {LATE + n: a.shape for n, a in adapter.model.tail.source.items()}
+    expected = (
+        dict.fromkeys(EARLY, channels)
+        | {TONE: (8,)}
+        | {LATE + n: a.shape for n, a in adapter.model.tail.source.items()}
+    )
     found = {name: array for name, array in arrays.items() if not name.startswith(LEARNER)}
     for name, array in found.items():
         if expected.get(name) != array.shape or array.dtype.kind != "f" or not np.isfinite(array).all():
             raise StateError(f"state: {name}: expected finite numbers of the source's shape, got {array.shape}")
     if not found:
         return SOURCE
-    if (EARLY[0] in found) != (EARLY[1] in found):
-        raise StateError(f"state: expected both of {EARLY} or neither, got one")
-    early = Correction(found[EARLY[0]], found[EARLY[1]]) if EARLY[0] in found else None
+    early = _early(found)
     return Snapshot(early, {n.removeprefix(LATE): a for n, a in found.items() if n.startswith(LATE)})
+
+
+def _early(found: Arrays) -> Correction | ToneCorrection | None:
+    which = [name for name in (*EARLY, TONE) if name in found]
+    if which == [TONE]:
+        return ToneCorrection.from_array(found[TONE])
+    if which == list(EARLY):
+        return Correction(found[EARLY[0]], found[EARLY[1]])
+    if which:
+        raise StateError(f"state: expected {TONE}, or both of {EARLY}, or neither, got {which}")
+    return None
 
 
 def _mapping(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ratta.adaptation.update.tone import ToneCorrection
 from ratta.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ratta.adaptation.guard import Snapshot
     from ratta.adaptation.reference import Network, Pixels
     from ratta.adaptation.update import Stem, Tail
+    from ratta.records import Reading
 
 PROBE_TOLERANCE = 1e-2
 
@@ -72,9 +74,12 @@ class SourceModel:
         InputError
             If it answers the probe with no number, or not as the tail says it must.
         """
-        weights = self.stem.fold(snapshot.early)
+        tone = snapshot.early if isinstance(snapshot.early, ToneCorrection) else None
+        weights = self.stem.fold(None if isinstance(snapshot.early, ToneCorrection) else snapshot.early)
         if snapshot.late:
             weights |= self.tail.fold(self.parameters(snapshot.late))
+        if not weights:
+            return self.network if tone is None else TonedNetwork(self.network, tone)
         network = self.open_network(weights)
         reading = network.read(probe)
         logits = self.tail.forward(reading.cut[None], self.parameters(snapshot.late)).logits[0]
@@ -83,4 +88,23 @@ class SourceModel:
             raise InputError(
                 f"adapted network: expected {expected} log-odds on the probe, got {reading.live_logit}; it is dropped"
             )
-        return network
+        return network if tone is None else TonedNetwork(network, tone)
+
+
+class TonedNetwork:
+    """A network before which a correction of tone stands.
+
+    Parameters
+    ----------
+    network : Network
+    tone : ToneCorrection
+    """
+
+    def __init__(self, network: Network, tone: ToneCorrection) -> None:
+        self.network = network
+        self.tone = tone
+
+    def read(self, pixels: Pixels) -> Reading:
+        """Read one crop under the correction; to be live it must be surer by the penalty."""
+        reading = self.network.read(self.tone.apply(pixels))
+        return replace(reading, live_logit=reading.live_logit - self.tone.penalty)

@@ -10,6 +10,7 @@ import numpy as np
 from ratta.adaptation.drift import DriftReference, SourceStatistics
 from ratta.adaptation.gate import GateLimits
 from ratta.adaptation.guard import Canaries, DeepReference, Landmarks
+from ratta.adaptation.tones import ToneReference
 from ratta.adaptation.update import StemReference
 from ratta.errors import InputError
 
@@ -63,6 +64,8 @@ class Reference:
         Share of frames on which the source agrees with itself on a mild view, and share of its *confident* verdicts
         that such a view overturns.
     drift : DriftReference
+    tones : ToneReference or None
+        Without it no correction of tone is proposed.
 
     Raises
     ------
@@ -85,6 +88,7 @@ class Reference:
     agreement: float
     overturn_rate: float
     drift: DriftReference
+    tones: ToneReference | None = None
 
     def __post_init__(self) -> None:
         width, narrow, channels = self.prototypes.shape[-1], self.hidden_prototypes.shape[-1], len(self.camera_mean)
@@ -136,6 +140,7 @@ class Reference:
             "guard": np.array([self.wide_median, self.agreement, self.overturn_rate]),
             **{FISHER + name: value.astype(np.float16) for name, value in self.fisher.items()},
             **self.drift.to_arrays(),
+            **(self.tones.to_arrays() if self.tones else {}),
         }
 
     @classmethod
@@ -168,6 +173,7 @@ class Reference:
                 agreement=agreement,
                 overturn_rate=overturn_rate,
                 drift=DriftReference.from_arrays(arrays),
+                tones=ToneReference.from_arrays(arrays) if "tone.sides" in arrays else None,
             )
         except KeyError as error:
             raise InputError(f"reference: expected the array {error}; calibrate the model again") from error

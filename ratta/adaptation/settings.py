@@ -22,6 +22,14 @@ class Drift(StrEnum):
     EMA = "ema"
 
 
+class Early(StrEnum):
+    """How a change of camera is undone before the first layer."""
+
+    TONE = "tone"
+    MOMENTS = "moments"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adaptation:
     """Settings of adaptation; the defaults are what was evaluated.
@@ -32,8 +40,10 @@ class Adaptation:
         Learn and report, but let the source model answer.
     drift : Drift
         `betting` bounds false alarms; `ema` is the plain threshold of the RA-TTA paper.
-    early, late : bool
-        Which parameters may move: the first normalisation; the last one, the head and the prototypes.
+    early : Early
+        `tone` normalises the input's tones; `moments` matches the first normalisation's to the source's instead.
+    late : bool
+        Whether the last normalisation, the head and the prototypes may move.
     time : Allowance
         Milliseconds that learning may take; by default 5 % of `t`.
     energy : Allowance or None
@@ -57,7 +67,7 @@ class Adaptation:
 
     shadow: bool = False
     drift: Drift = Drift.BETTING
-    early: bool = True
+    early: Early = Early.TONE
     late: bool = True
     time: Allowance = FIVE_PERCENT
     energy: Allowance | None = None
@@ -72,5 +82,5 @@ class Adaptation:
             raise InputError(
                 f"adaptation: expected positive watts and inference_ms, got {self.watts} and {self.inference_ms}"
             )
-        if not isinstance(self.drift, Drift):
-            raise InputError(f"adaptation.drift: expected a Drift, got {self.drift!r}")
+        if not isinstance(self.drift, Drift) or not isinstance(self.early, Early):
+            raise InputError(f"adaptation: expected a Drift and an Early, got {self.drift!r} and {self.early!r}")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ratta.adaptation.drift import gaussian_kl
 from ratta.adaptation.guard import CanaryCheck, DeepCheck, Finding, Nearness, Snapshot, at_least
+from ratta.adaptation.reference import camera_moments
 from ratta.adaptation.task import Step
 from ratta.adaptation.update import hidden_feature
 from ratta.errors import InputError
@@ -22,13 +24,15 @@ if TYPE_CHECKING:
     from ratta.adaptation.model import SourceModel
     from ratta.adaptation.reference import Network, Pixels, Reference
     from ratta.adaptation.task import Work
-    from ratta.adaptation.update import Correction
+    from ratta.adaptation.update import Correction, ToneCorrection
     from ratta.records import Reading
 
     Arrays = Mapping[str, npt.NDArray[Any]]
     Bools = npt.NDArray[np.bool_]
 
 CANARIES_AT_ONCE = 8
+USUAL = 0.75
+"""Of the source's sessions, the share whose early shift counts as usual."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +56,8 @@ class Trials:
     overturn_alpha : float
         An early candidate that overturns more of the source's *confident* verdicts than mild views do is refused, by an
         exact test at this level.
+    explained_alpha : float
+        Level of the sign test that a correction of tone brings frames nearer to the source.
     deep_check, canary_check : optional
 
     Raises
@@ -67,6 +73,7 @@ class Trials:
         *,
         frames_per_side: int = 12,
         overturn_alpha: float = 0.05,
+        explained_alpha: float = 0.05,
         deep_check: DeepCheck | None = None,
         canary_check: CanaryCheck | None = None,
     ) -> None:
@@ -79,12 +86,15 @@ class Trials:
         self.model = model
         self.frames_per_side = frames_per_side
         self.overturn_alpha = overturn_alpha
+        self.explained_alpha = explained_alpha
         self.canary_check = canary_check or CanaryCheck()
         self._limits = reference.limits
         self._canaries = reference.canaries
         self._agreement = reference.agreement
         self._overturn_rate = reference.overturn_rate
         self._deep: DeepReference = reference.deep
+        self._statistics = reference.statistics
+        self._usual_shift = float(np.quantile(reference.drift.source[0], USUAL))
         self._source_passes: Bools | None = None
 
     def nearness(self, reading: Reading) -> Nearness:
@@ -121,7 +131,46 @@ class Trials:
         finding = self._standing(nearer, overturned)
         return Trial(snapshot, finding, trial.network if finding.passed else None)
 
-    def late(self, late: Arrays, early: Correction | None, recent: Recent) -> Work[Trial]:
+    def tone(self, correction: ToneCorrection, recent: Recent) -> Work[Trial]:
+        """Try a correction of tone on held-back frames: it must explain the drift, and confident attacks must stand.
+
+        Under it the early moments are the source's again: no further off than three of four source sessions, and nearer
+        than before by a sign test. A change of tone on top of another lens, more noise or another codec does not pass.
+        """
+        snapshot = Snapshot(early=correction)
+        sample = [kept for kept, _ in recent.sample(self.frames_per_side)]
+        if len(sample) < self.deep_check.min_frames:
+            return Trial(snapshot, Finding(False, "too few held-back frames", {"frames": len(sample)}))
+        network = self.model.open(snapshot, sample[0].pixels)
+        before, after, overturned = [], [], []
+        for kept in sample:
+            yield Step.MOMENTS
+            before.append(self._early_shift(kept.pixels, kept.source))
+            yield Step.MOMENTS
+            pixels = correction.apply(kept.pixels)
+            reading = network.read(kept.pixels)
+            after.append(self._early_shift(pixels, reading))
+            overturned.append(self.overturned(kept.source.live_logit, reading.live_logit))
+        finding = self._standing(self._explained(before, after), overturned)
+        return Trial(snapshot, finding, network if finding.passed else None)
+
+    def _early_shift(self, pixels: Pixels, reading: Reading) -> float:
+        mean, variance = camera_moments(self.model.stem.moments(pixels), reading.cut)
+        source = self._statistics
+        return float(gaussian_kl(mean, variance, source.mean, source.variance))
+
+    def _explained(self, before: list[float], after: list[float]) -> Finding:
+        nearer = sum(b > a for b, a in zip(before, after, strict=True))
+        chance = at_least(nearer, len(before), 0.5)
+        left = float(np.median(after))
+        numbers = {"shift_before": float(np.median(before)), "shift_after": left, "nearer": nearer, "of": len(before)}
+        if not left <= self._usual_shift:
+            return Finding(False, "does not explain the drift", numbers)
+        if not chance <= self.explained_alpha:
+            return Finding(False, "not nearer to the source", numbers)
+        return Finding(True, "explains the drift", numbers)
+
+    def late(self, late: Arrays, early: Correction | ToneCorrection | None, recent: Recent) -> Work[Trial]:
         """Try a late candidate on the canaries, and on the recent frames that no early correction has touched."""
         snapshot = Snapshot(early, late)
         sample = recent.sample(recent.per_side)

@@ -1,4 +1,4 @@
-"""The rooms in order, on a toy model whose every number can be reckoned by hand, with a detector that does as it is told."""
+"""The rooms in order, on a toy model that can be reckoned by hand, with a detector that does as it is told."""
 
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from ratta.adaptation.drift import Band
 from ratta.adaptation.guard import Arbiter
 from ratta.adaptation.learner import Learner
 from ratta.adaptation.memory import export_memory, restore_memory
+from ratta.adaptation.settings import Early
 from ratta.adaptation.update import Moments, Stem
 from ratta.errors import InputError, StateError
 
@@ -59,6 +60,7 @@ class Rig:
             budget=Budget(watts=2.0),
             clock=lambda: 0.0,
             detector=self.detector,
+            early=Early.MOMENTS,
             learner=Learner(toy.model, toy.reference, early_every=8, late_every=16, lessons_per_class=4),
             arbiter=Arbiter(window=4),
             on_event=self.events.append,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ratta.adaptation.update import Correction
+    from ratta.adaptation.update import Correction, ToneCorrection
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,12 +22,12 @@ class Snapshot:
 
     Attributes
     ----------
-    early : Correction or None
+    early : Correction or ToneCorrection or None
     late : mapping of str to array
         Parameters of the tail that differ from the source's; empty for none.
     """
 
-    early: Correction | None = None
+    early: Correction | ToneCorrection | None = None
     late: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property

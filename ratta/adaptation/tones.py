@@ -1,0 +1,265 @@
+"""What the source knows of tones: its own, and what each change of tone costs it; and what follows for a new camera."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ratta.adaptation.guard import Finding, Landmarks
+from ratta.adaptation.update.tone import LEVELS, ToneCorrection, fit_tone
+from ratta.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Doubles = npt.NDArray[np.float64]
+
+PREFIX = "tone."
+NAMES = ("sides", "precision", "shifted", "shift_passing", "logits", "species")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ToneReference:
+    """The source's tones, and a table of what known changes of tone do to its error rates.
+
+    The table answers two questions before anything is tried: how strict the source is under such a change, so that a
+    correction is never laxer; and whether there is anything to gain at that strictness.
+
+    Attributes
+    ----------
+    sides : (2, 9, 3) float64
+        Median tones of development sessions that the source calls an attack, and live.
+    precision : (27, 27) float64
+        Shrunk inverse covariance of development frames' tones.
+    shifted : (K, 9, 3) float64
+        The sides' mean tones under each known change.
+    shift_passing : (K, 1 + S) float64
+        Share of development frames that pass as live under each change: live first, then each species.
+    logits : (1 + S, N) float64
+        Sorted log-odds of development frames without a change, in the same order, at N even quantiles.
+    species : (S,) str
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit or a value is not finite.
+    """
+
+    sides: Doubles
+    precision: Doubles
+    shifted: Doubles
+    shift_passing: Doubles
+    logits: Doubles
+    species: npt.NDArray[np.str_]
+
+    def __post_init__(self) -> None:
+        shape, kinds = (len(LEVELS), 3), 1 + len(self.species)
+        width, known = shape[0] * shape[1], len(self.shifted)
+        expected = {
+            "sides": (2, *shape),
+            "precision": (width, width),
+            "shifted": (known, *shape),
+            "shift_passing": (known, kinds),
+            "logits": (kinds, self.logits.shape[-1]),
+        }
+        for name, wanted in expected.items():
+            value = getattr(self, name)
+            if value.shape != wanted or not np.isfinite(value).all():
+                raise InputError(f"tones: expected finite {name} of shape {wanted}, got {value.shape}; calibrate again")
+        if kinds < 2 or not known or not (np.diff(self.logits) >= 0).all():
+            raise InputError("tones: expected attack species, known changes and sorted log-odds; calibrate again")
+        object.__setattr__(self, "_landmarks", Landmarks(np.stack([self.flat, self.flat]), self.precision))
+
+    @property
+    def middle(self) -> Doubles:
+        """The source's tones, both sides alike, (9, 3)."""
+        middle: Doubles = self.sides.mean(axis=0)
+        return middle
+
+    @property
+    def flat(self) -> Doubles:
+        """The same as one vector, (27,)."""
+        return self.middle.reshape(-1)
+
+    def distance(self, tone: Doubles) -> float:
+        """Mahalanobis distance of one frame's tones to the source's."""
+        landmarks: Landmarks = self._landmarks  # type: ignore[attr-defined]
+        return landmarks.distance(tone.reshape(-1))
+
+    def likelier(self, tone: Doubles, correction: ToneCorrection) -> float:
+        """By how much likelier a frame's tones are if the camera is the changed one than if it is the source's.
+
+        `2 log p(T(x)) T'(x) / p(x)` with the source's tones taken as Gaussian. The slope belongs to it: a camera that
+        flattens contrast brings all tones together, and near to the source's mean.
+        """
+        before, after = self.distance(tone), self.distance(correction.curve(tone))
+        return before**2 - after**2 + 2 * correction.log_slope(tone)
+
+    def nearest(self, tone: Doubles) -> tuple[int, float]:
+        """Find the known change whose tones are nearest, and how far off it is: root mean square of full scale."""
+        left = np.sqrt(((self.shifted - tone) ** 2).mean(axis=(1, 2)))
+        return int(left.argmin()), float(left.min())
+
+    def passing(self, threshold_logit: float) -> Doubles:
+        """Share of development frames at or above a threshold, live first, then each species: (1 + S,)."""
+        share: Doubles = (self.logits >= threshold_logit).mean(axis=1)
+        return share
+
+    def penalty(self, change: int, threshold_logit: float) -> tuple[float, float]:
+        """Say how much surer an answer must be so that no species passes more often than now, and what is gained.
+
+        Parameters
+        ----------
+        change : int
+            Which known change the camera shows.
+        threshold_logit : float
+
+        Returns
+        -------
+        penalty, gain : float
+            In log-odds; and the expected fall of ACER (worst species), in shares of 1.
+        """
+        now = self.shift_passing[change]
+        candidates = np.concatenate(([threshold_logit], np.sort(self.logits, axis=None)))
+        for threshold in candidates[candidates >= threshold_logit]:
+            then = self.passing(float(threshold) + (threshold > threshold_logit) * 1e-9)
+            if (then[1:] <= now[1:]).all():
+                return float(threshold - threshold_logit), _acer(now) - _acer(then)
+        return float(candidates[-1] - threshold_logit), _acer(now) - 0.5
+
+    def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """As plain arrays, for a bundle's `statistics.npz`."""
+        return {PREFIX + name: getattr(self, name) for name in NAMES}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> ToneReference:
+        """Take back what `to_arrays` gave; `InputError` if it does not fit, `KeyError` if something is missing."""
+        return cls(**{name: arrays[PREFIX + name] for name in NAMES})
+
+
+def _acer(passing: Doubles) -> float:
+    return float((1 - passing[0] + passing[1:].max()) / 2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposal:
+    """A correction that is worth a trial, or why there is none."""
+
+    correction: ToneCorrection | None
+    finding: Finding
+
+
+class ToneMatching:
+    """Follows the tones of sessions by the side of the source's verdict, and proposes a correction.
+
+    Both sides count alike whatever their numbers, each session once, by medians: neither a flood nor an outlier moves
+    the tones far. A proposal needs sessions of both sides, a change that is one of the known ones and large enough to
+    be told from other people's faces, and something to gain without passing any species more often than now.
+
+    Parameters
+    ----------
+    reference : ToneReference
+    threshold_logit : float
+        The side's: live from here on.
+    every : int
+        Sessions from one proposal to the next.
+    window : int
+        Sessions of each side that are looked at.
+    min_sessions : int
+        Of each side.
+    min_share : float
+        Of the rarer side among all sessions looked at.
+    min_change : float
+        Root mean square change of tone that is worth correcting, in shares of full scale.
+    max_left : float
+        The same for what the curve leaves, and for the distance to the nearest known change.
+    min_gain : float
+        Expected fall of ACER, in shares of 1.
+    """
+
+    def __init__(
+        self,
+        reference: ToneReference,
+        *,
+        threshold_logit: float,
+        every: int = 8,
+        window: int = 32,
+        min_sessions: int = 4,
+        min_share: float = 0.15,
+        min_change: float = 0.04,
+        max_left: float = 0.04,
+        min_gain: float = 0.03,
+    ) -> None:
+        if min(every, min_sessions) < 1 or window < min_sessions or not 0 <= min_share < 0.5:
+            raise InputError(
+                "tone matching: expected every and min_sessions of at least 1, window of at least min_sessions and "
+                f"min_share in [0, 0.5), got {every}, {min_sessions}, {window} and {min_share}"
+            )
+        self.reference = reference
+        self.threshold_logit = threshold_logit
+        self.every = every
+        self.window = window
+        self.min_sessions = min_sessions
+        self.min_share = min_share
+        self.min_change = min_change
+        self.max_left = max_left
+        self.min_gain = min_gain
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as if newly made."""
+        self._sides: tuple[deque[Doubles], deque[Doubles]] = (deque(maxlen=self.window), deque(maxlen=self.window))
+        self._recent: deque[bool] = deque(maxlen=2 * self.window)
+        self._since = 0
+
+    def update(self, tone: Doubles, *, is_live: bool) -> None:
+        """Take in one session.
+
+        Parameters
+        ----------
+        tone : (9, 3)
+            Median over its frames.
+        is_live : bool
+            On which side of the threshold the source saw it.
+        """
+        self._sides[is_live].append(tone)
+        self._recent.append(is_live)
+        self._since += 1
+
+    @property
+    def due(self) -> bool:
+        """Whether a proposal should be made: both sides have enough, and there is something new."""
+        live = sum(self._recent)
+        rarer = min(live, len(self._recent) - live)
+        enough = min(len(side) for side in self._sides) >= self.min_sessions
+        return enough and self._since >= self.every and rarer >= self.min_share * len(self._recent)
+
+    def propose(self) -> Proposal:
+        """Fit a correction, and say whether it is worth a trial."""
+        self._since = 0
+        seen = np.mean([np.median(np.stack(list(side)), axis=0) for side in self._sides], axis=0)
+        middle = self.reference.middle
+        change, off = self.reference.nearest(seen)
+        penalty, gain = self.reference.penalty(change, self.threshold_logit)
+        size = float(np.sqrt(((seen - middle) ** 2).mean()))
+        try:
+            curve, left = fit_tone(seen, middle)
+        except InputError as error:
+            return Proposal(None, Finding(False, str(error), {"change": size}))
+        numbers = {"change": size, "left": left, "known": change, "off": off, "penalty": penalty, "gain": gain}
+        asked = {
+            "too small a change": size >= self.min_change,
+            "not a change of tone": left <= self.max_left,
+            "not a known change": off <= self.max_left,
+            "nothing to gain": gain >= self.min_gain,
+        }
+        against = [reason for reason, passed in asked.items() if not passed]
+        if against:
+            return Proposal(None, Finding(False, "; ".join(against), numbers))
+        return Proposal(
+            ToneCorrection(curve.gamma, curve.gain, curve.lift, penalty), Finding(True, "worth a trial", numbers)
+        )
