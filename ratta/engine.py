@@ -236,7 +236,7 @@ class Engine:
         """Begin one authentication attempt; use it in a `with` statement."""
         return Session(self)
 
-    def idle(self, t: float) -> bool:
+    def idle(self, t: float, *, within_ms: float = math.inf) -> bool:
         """Spend budget on learning now, off the answer path; say whether nothing is left to do.
 
         Call it whenever no answer is awaited: between frames, after an attempt. Without adaptation it does nothing.
@@ -245,13 +245,15 @@ class Engine:
         ----------
         t : float
             Seconds on the clock of the frames.
+        within_ms : float
+            No piece of work is begun after so many milliseconds: what a camera's next frame leaves.
 
         Raises
         ------
         InputError
             If `t` is not finite or goes backwards.
         """
-        return self._adapter is None or self._adapter.idle(t)
+        return self._adapter is None or self._adapter.idle(t, within_ms=within_ms)
 
     def set_power(self, state: PowerState, *, t: float) -> None:
         """Tell how much battery there is and how warm it is: learning waits for better times."""

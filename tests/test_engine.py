@@ -285,7 +285,7 @@ class NotingAdapter:
     def end(self, attempt, *, t):
         self.calls.append("end")
 
-    def idle(self, t):
+    def idle(self, t, *, within_ms):
         self.calls.append("idle")
         return False
 

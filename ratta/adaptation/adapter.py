@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -232,21 +233,23 @@ class Adapter:
 
     # -- off the answer path: every piece is admitted by the budget first
 
-    def idle(self, t: float) -> bool:
+    def idle(self, t: float, *, within_ms: float = math.inf) -> bool:
         """Work while the budget lasts; say whether all work is done.
 
-        Call it whenever no answer is awaited: between frames, after an attempt. Every piece of work takes a few
-        milliseconds at most, so what comes meanwhile waits no longer than that.
+        Call it whenever no answer is awaited: between frames, after an attempt.
 
         Parameters
         ----------
         t : float
             Seconds on the clock of the frames.
+        within_ms : float
+            No piece of work is begun after so many milliseconds; the longest takes some ten runs of the network.
         """
         self.budget.advance(t)
         self._t = t
+        began = self.clock()
         while self._task is not None or self._next():
-            if not self._advance():
+            if self.clock() - began >= within_ms or not self._advance():
                 return False
         return True
 

@@ -195,6 +195,15 @@ def test_nothing_is_done_that_the_budget_does_not_admit(toy):
     assert 1 == rig.adapter.counts["studied"]
 
 
+def test_idle_begins_nothing_after_its_time(rig):
+    """A camera's next frame leaves so much: at zero no piece is begun, later all of them are done."""
+    rig.adapter.idle(0.0)
+    rig.session(is_live=True, idle=False)
+    assert not rig.adapter.idle(100.0, within_ms=0.0)
+    assert 0 == rig.adapter.counts["studied"]
+    assert rig.adapter.idle(101.0, within_ms=5.0)
+
+
 def test_a_confirmed_session_stands_in_for_confidence(toy):
     """Frames of which the source is unsure teach only where the integrator knows."""
     unsure = Rig(toy)
