@@ -52,7 +52,7 @@ file.
 CAMERA = "phone-2015"
 SIDE, SIZE, CROP_SCALE = 208, 128, 2.7
 SEEDS = (0, 1, 2)
-SIDES, BATCH, RATE, DECAY = (96,) * 6 + (128,) * 2, 40, 1e-3, 0.02
+SIDES, BATCH, RATE, DECAY = (96, 96, 128), 40, 1e-3, 0.02
 """Side of the inputs in each epoch: the first ones are small, since most of the time would go into them."""
 STEP_S, FRAMES_A_STEP = 0.2, 3
 """Development and test frames are 200 ms apart: every third of a camera that gives fifteen a second."""
@@ -90,7 +90,7 @@ TONES = {
 PARTS = {
     "dev": Part(people="validation", sessions=240, frames=6, seed=101),
     "test": Part(people="test", sessions=360, frames=6, seed=202),
-    "train": Part(people="train", sessions=720, frames=1, seed=303),
+    "train": Part(people="train", sessions=4000, frames=1, seed=303),
 }
 
 
@@ -98,30 +98,33 @@ def simulate(part: Part, portraits: Path) -> Iterator[CropSession]:
     """Simulate a part: people in turn, each live, printed and replayed before anybody comes again."""
     split = split_identities(PortraitBank(portraits).names)
     bank = PortraitBank(portraits, keep=getattr(split, part.people))
-    for index in range(part.sessions):
-        rng = np.random.default_rng((part.seed, index))
-        species, person = SPECIES[index % len(SPECIES)], index // len(SPECIES) % len(bank)
-        session = Session(
-            cutout=bank[person],
-            species=species,
-            camera=CAMERA,
-            rng=rng,
-            height=SIDE,
-            width=SIDE,
-            face_px=SIDE / rng.uniform(2.6, 3.4),
-        )
-        motions = handheld(rng, part.frames * FRAMES_A_STEP, amplitude_px=0.003 * session.sensor[0])
-        shots = [session.frame(0.0, motion=motion) for motion in islice(motions, 0, None, FRAMES_A_STEP)]
-        yield CropSession(
-            name=f"{part.people}-{index:05d}",
-            subject=bank.names[person],
-            camera=CAMERA,
-            is_live=species == "live",
-            species="" if species == "live" else species,
-            pixels=np.stack([crop_face(shot.rgb, shot.box, scale=CROP_SCALE, size=SIZE) for shot in shots]),
-            refusals=np.array([""] * len(shots), np.str_),
-            t=STEP_S * np.arange(len(shots)),
-        )
+    return (simulate_one(part, bank, index) for index in range(part.sessions))
+
+
+def simulate_one(part: Part, bank: PortraitBank, index: int) -> CropSession:
+    rng = np.random.default_rng((part.seed, index))
+    species, person = SPECIES[index % len(SPECIES)], index // len(SPECIES) % len(bank)
+    session = Session(
+        cutout=bank[person],
+        species=species,
+        camera=CAMERA,
+        rng=rng,
+        height=SIDE,
+        width=SIDE,
+        face_px=SIDE / rng.uniform(2.6, 3.4),
+    )
+    motions = handheld(rng, part.frames * FRAMES_A_STEP, amplitude_px=0.003 * session.sensor[0])
+    shots = [session.frame(0.0, motion=motion) for motion in islice(motions, 0, None, FRAMES_A_STEP)]
+    return CropSession(
+        name=f"{part.people}-{index:05d}",
+        subject=bank.names[person],
+        camera=CAMERA,
+        is_live=species == "live",
+        species="" if species == "live" else species,
+        pixels=np.stack([crop_face(shot.rgb, shot.box, scale=CROP_SCALE, size=SIZE) for shot in shots]),
+        refusals=np.array([""] * len(shots), np.str_),
+        t=STEP_S * np.arange(len(shots)),
+    )
 
 
 def key_of(part: Part) -> str:
