@@ -52,7 +52,7 @@ file.
 CAMERA = "phone-2015"
 SIDE, SIZE, CROP_SCALE = 208, 128, 2.7
 SEEDS = (0, 1, 2)
-SIDES, BATCH, RATE, DECAY = (96, 96, 128), 40, 1e-3, 0.02
+SIDES, BATCH, RATE, DECAY = (96, 96, 96, 128), 40, 1e-3, 0.02
 """Side of the inputs in each epoch: the first ones are small, since most of the time would go into them."""
 STEP_S, FRAMES_A_STEP = 0.2, 3
 """Development and test frames are 200 ms apart: every third of a camera that gives fifteen a second."""
