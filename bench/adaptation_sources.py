@@ -255,10 +255,11 @@ def make_sources(corpus: Path, model: str, output: Path) -> None:
 
 
 def write_envelope(corpus: Path) -> None:
-    mild = [name for name, change in CHANGES.items() if change.reach == "mild"]
-    key = f"{key_of(PARTS['dev'])} {' '.join(mild)}"
+    mild = {name: change for name, change in CHANGES.items() if change.reach == "mild"}
+    rule = json.dumps([key_of(PARTS["dev"]), *(asdict(change) for change in mild.values())])
+    key = hashlib.sha256(rule.encode()).hexdigest()
     if open_pool(corpus / "envelope", key=key) is None:
-        write_pool(corpus / "envelope", changed(read_pool(corpus / "dev"), mild), key=key)
+        write_pool(corpus / "envelope", changed(read_pool(corpus / "dev"), list(mild)), key=key)
 
 
 def scores_of(bundle: Bundle, sessions: Sequence[CropSession]) -> ScoreSet:
