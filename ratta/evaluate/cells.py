@@ -203,7 +203,7 @@ def _scores(stream: Stream, live_scores: Any) -> ScoreSet:
 
 
 def _threshold(cell: Cell, method: Method, development: Stream) -> Threshold:
-    decided = (cell.model, cell.model_sha256, cell.method, cell.options, cell.seed, cell.threshold)
+    decided = (cell.model, cell.model_sha256, cell.method, cell.options, getattr(method, "seed", None), cell.threshold)
     pool = (cell.pools["development"], cell.pool_keys["development"])
     key = json.dumps([*decided, *pool], sort_keys=True)
     if key not in _THRESHOLDS:

@@ -96,9 +96,9 @@ CHANGES: dict[str, CameraChange] = {
         CameraChange(name="contrast-0.5", reach="strong", contrast=0.5),
         CameraChange(name="cast-mild", reach="mild", gains=(1.12, 1.0, 0.86)),
         CameraChange(name="cast-strong", reach="strong", gains=(1.3, 1.0, 0.74)),
-        CameraChange(name="exposure-noise", reach="mild", light=0.35, grain=0.016, gamma=1.15),
+        CameraChange(name="exposure-noise", reach="mild", light=0.35, grain=0.008, gamma=1.15),
         CameraChange(
-            name="other-sensor", reach="mild", grain=0.012, gamma=0.9, curve=0.35, gains=(0.96, 1.0, 1.08),
+            name="other-sensor", reach="mild", grain=0.005, gamma=0.9, curve=0.35, gains=(0.96, 1.0, 1.08),
             matrix=((1.16, -0.12, -0.04), (-0.06, 1.14, -0.08), (0.02, -0.18, 1.16)),
         ),
         CameraChange(name="other-lens", reach="mild", blur=0.8, aberration=0.006, vignette=0.3),
