@@ -4,8 +4,8 @@
     python bench/adaptation.py run --corpus adapt-corpus --sources adapt-sources --output runs/adaptation
     python bench/adaptation.py report --output runs/adaptation --write bench/results/adaptation
 
-Every frame is answered before anything is learnt (prequential), `idle` is called after every frame, threshold: EER on the
-source's development sessions, frozen. Differences to the source model are paired, their intervals over sessions.
+Every frame is answered before anything is learnt (prequential), `idle` is called after every frame, threshold: EER on
+the source's development sessions, frozen. Differences to the source model are paired, their intervals over sessions.
 Bias: see `bench/adaptation_sources.py`; sources and targets come from one simulator.
 """
 
@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,12 @@ import numpy as np
 from ratta.adaptation.adapter import Adapter
 from ratta.adaptation.budget import Budget
 from ratta.adaptation.development import make_reference, read_development
-from ratta.adaptation.guard import Finding
+from ratta.adaptation.guard import Arbiter, Finding
 from ratta.adaptation.reference import Reference
 from ratta.adaptation.settings import Early
 from ratta.adaptation.tone_development import measure_tones
 from ratta.adaptation.tones import ToneMatching
 from ratta.adaptation.trials import Trials
-from ratta.adaptation.update import ToneCorrection
 from ratta.adaptation.views import Views
 from ratta.assembly import make_source_model
 from ratta.bundle import read_bundle
@@ -42,7 +42,9 @@ from ratta.simulate import CHANGES, change_crops
 
 CLEAN = "clean"
 TONE = ("dark-1.5", "dark-2.2", "bright-0.7", "bright-0.5", "contrast-0.7", "contrast-0.5", "cast-mild", "cast-strong")
+WORST = ("contrast-0.5", "cast-strong", "dark-2.2")
 PAUSE_S, STEP_S = 30.0, 0.2
+PARTS = ("no penalty", "no table", "no trial", "no arbiter", "moments", "no late")
 CHOSEN_ON, CONFIRMED_ON = ("weak-0", "strong-0"), ("weak-1", "strong-1", "weak-2", "strong-2")
 
 
@@ -108,10 +110,13 @@ class Unpunished(ToneMatching):
         proposal = super().propose()
         if proposal.correction is None:
             return proposal
-        free = ToneCorrection(
-            *proposal.correction.to_array()[:1].tolist(), proposal.correction.gain, proposal.correction.lift, 0.0
-        )
-        return replace(proposal, correction=free)
+        return replace(proposal, correction=replace(proposal.correction, penalty=0.0))
+
+
+class Unasked(Arbiter):
+    """Lets a correction answer always."""
+
+    nearer = True
 
 
 class Untried(Trials):
@@ -134,7 +139,9 @@ def make_adapter(source: Source, variant: str, on_event) -> Adapter:
         parts["tones"] = kind(reference.tones, threshold_logit=model.threshold_logit, min_gain=least)
     if variant == "no trial":
         parts["trials"] = Untried(model, reference)
-    adapter = Adapter(
+    if variant == "no arbiter":
+        parts["arbiter"] = Unasked()
+    return Adapter(
         model,
         reference,
         budget=Budget(watts=2.0),
@@ -144,9 +151,6 @@ def make_adapter(source: Source, variant: str, on_event) -> Adapter:
         on_event=on_event,
         **parts,
     )
-    if variant == "no arbiter":
-        adapter.arbiter.window = 1
-    return adapter
 
 
 # -- streams
@@ -183,18 +187,14 @@ def stream_of(corpus: Path, change: str, kind: str, order: int) -> list[Shown]:
 
 def jobs() -> Iterator[tuple[str, str, str, str, int]]:
     """Variant, source, change, stream, order."""
-    for order, pair in enumerate((CONFIRMED_ON[:2], CONFIRMED_ON[2:], CHOSEN_ON), 1):
-        for name in pair:
-            for change in (CLEAN, *CHANGES):
-                yield "ratta", name, change, "sessions", order
-    for name, order in (("weak-1", 5), ("strong-2", 6)):
-        for change in ("contrast-0.5", "cast-strong"):
-            for kind in ("return", "live-only", "attack-only", "live-heavy", "attack-heavy"):
-                yield "ratta", name, change, kind, order
-    for variant in ("no penalty", "no table", "no trial", "no arbiter", "moments", "no late"):
-        for name in ("weak-1", "weak-2"):
-            for change in ("contrast-0.5", "cast-strong", "dark-2.2", "infrared"):
-                yield variant, name, change, "sessions", 4
+    orders = {name: 1 + place // 2 for place, name in enumerate((*CONFIRMED_ON, *CHOSEN_ON))}
+    for name, change in product(orders, (CLEAN, *CHANGES)):
+        yield "ratta", name, change, "sessions", orders[name]
+    kinds = ("return", "live-only", "attack-only", "live-heavy", "attack-heavy")
+    for name, change, kind in product(("weak-1", "strong-2"), ("contrast-0.5", "cast-strong"), kinds):
+        yield "ratta", name, change, kind, 5
+    for variant, name, change in product(PARTS, ("weak-1", "weak-2"), (*WORST, "infrared")):
+        yield variant, name, change, "sessions", 4
 
 
 def play(adapter: Adapter, stream: list[Shown]) -> tuple[np.ndarray, np.ndarray]:
@@ -261,7 +261,7 @@ class Figures:
     phase: str = ""
 
     def table(self) -> tuple[np.ndarray, np.ndarray]:
-        """Passing frames of each session, (2, N) source and answered; and frames, (N,)."""
+        """Count the passing frames of each session, (2, N) source and answered; and frames, (N,)."""
         r, ends = self.record, np.cumsum(self.record["frames"])
         passing = [
             [part.sum() for part in np.split(np.array(r[name]) >= r["threshold"], ends[:-1])]
@@ -333,10 +333,9 @@ def report(output: Path, write: Path) -> None:
     write.mkdir(parents=True, exist_ok=True)
     (write / "adaptation.json").write_text(json.dumps(rows, indent=0) + "\n")
     lines = ["# Adaptation against the source model", "", *(__doc__ or "").strip().splitlines()[-4:], ""]
-    lines += [
-        "| variant | source | change | stream | n | APCER % | BPCER % | ACER % | ACER difference (95 %) | oracle | adapted |"
-    ]
-    lines += ["|---|---|---|---|---|---|---|---|---|---|---|"]
+    head = ("variant", "source", "change", "stream", "sessions", "APCER %", "BPCER %", "ACER %")
+    head += ("ACER difference (95 %)", "oracle threshold", "adapted")
+    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for r in rows:
         shown = [f"{r[k][0]:.1f} -> {r[k][1]:.1f}" for k in ("apcer", "bpcer", "acer")]
         change = r["acer"][1] - r["acer"][0]
