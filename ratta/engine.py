@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from ratta.adaptation.settings import Adaptation
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
 from ratta.decision import Judge, Policy, check_time
 from ratta.errors import BundleError, InputError
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ratta.adaptation import Adaptation
     from ratta.adaptation.adapter import Adapter
     from ratta.adaptation.budget import PowerState
     from ratta.adaptation.kept import Attempt
@@ -103,11 +103,13 @@ def load(
 def _adapter(
     bundle: Bundle, graph: GraphSession, adapt: bool | Adaptation, *, runtime: str, threads: int
 ) -> Adapter | None:
-    if not isinstance(adapt, bool | Adaptation):
-        raise InputError(f"adapt: expected True, False or an Adaptation, got {adapt!r}")
     if adapt is False:
         return None
-    from ratta.assembly import make_adapter  # whoever does not adapt does not pay for its import
+    from ratta.adaptation import Adaptation  # whoever does not adapt does not pay for its import
+    from ratta.assembly import make_adapter
+
+    if not isinstance(adapt, bool | Adaptation):
+        raise InputError(f"adapt: expected True, False or an Adaptation, got {adapt!r}")
 
     def open_other(other: bytes) -> GraphSession:
         return open_graph(other, runtime=runtime, threads=threads)
