@@ -44,6 +44,17 @@ CLEAN = "clean"
 TONE = ("dark-1.5", "dark-2.2", "bright-0.7", "bright-0.5", "contrast-0.7", "contrast-0.5", "cast-mild", "cast-strong")
 WORST = ("contrast-0.5", "cast-strong", "dark-2.2")
 PAUSE_S, STEP_S = 30.0, 0.2
+SHIFTS = (
+    *WORST,
+    "bright-0.5",
+    "other-sensor",
+    "exposure-noise",
+    "other-lens",
+    "compression",
+    "infrared",
+    "night",
+    "far",
+)
 PARTS = ("no penalty", "no table", "no trial", "no arbiter", "moments", "no late")
 CHOSEN_ON, CONFIRMED_ON = ("weak-0", "strong-0"), ("weak-1", "strong-1", "weak-2", "strong-2")
 
@@ -188,13 +199,17 @@ def stream_of(corpus: Path, change: str, kind: str, order: int) -> list[Shown]:
 def jobs() -> Iterator[tuple[str, str, str, str, int]]:
     """Variant, source, change, stream, order."""
     orders = {name: 1 + place // 2 for place, name in enumerate((*CONFIRMED_ON, *CHOSEN_ON))}
-    for name, change in product(orders, (CLEAN, *CHANGES)):
+    for change, name in product((CLEAN, *SHIFTS), CONFIRMED_ON):
         yield "ratta", name, change, "sessions", orders[name]
     kinds = ("return", "live-only", "attack-only", "live-heavy", "attack-heavy")
-    for name, change, kind in product(("weak-1", "strong-2"), ("contrast-0.5", "cast-strong"), kinds):
-        yield "ratta", name, change, kind, 5
-    for variant, name, change in product(PARTS, ("weak-1", "weak-2"), (*WORST, "infrared")):
-        yield variant, name, change, "sessions", 4
+    for change, kind in product(("contrast-0.5", "cast-strong"), kinds):
+        yield "ratta", "weak-1", change, kind, 5
+    for variant, change in product(PARTS, (*WORST, "infrared")):
+        yield variant, "weak-1", change, "sessions", 1
+    for name, change in product(CHOSEN_ON, WORST):
+        yield "ratta", name, change, "sessions", orders[name]
+    for name, change in product(CONFIRMED_ON, CHANGES):
+        yield "ratta", name, change, "sessions", orders[name]
 
 
 def play(adapter: Adapter, stream: list[Shown]) -> tuple[np.ndarray, np.ndarray]:
