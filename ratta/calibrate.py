@@ -11,18 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ratta.bundle import Calibration
+from ratta.adaptation.development import make_reference, read_development
+from ratta.adaptation.views import Views
+from ratta.assembly import make_source_model
+from ratta.bundle import Calibration, write_bundle
+from ratta.engine import open_graph
 from ratta.errors import DataError
 from ratta.metrics import ScoreSet, choose_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     import numpy.typing as npt
 
+    from ratta.adaptation.reference import Reference
+    from ratta.bundle import Bundle
     from ratta.inference import Session
 
     Floats = npt.NDArray[np.float64]
+    Samples = Iterable[tuple[npt.NDArray[np.uint8], bool, str, str]]
 
 SCORE_RANGE = (0.02, 0.98)
 """Thresholds stay inside it: a development set without errors must not ask for certainty."""
@@ -222,3 +230,71 @@ def source_statistics(
 
 def _choose(rng: np.random.Generator, candidates: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.intp]:
     return np.sort(rng.choice(candidates, min(count, len(candidates)), replace=False))
+
+
+def adaptation_reference(
+    bundle: Bundle, development: Samples, envelope: Samples, *, runtime: str = "onnxruntime"
+) -> Reference:
+    """Measure what adaptation must know of a bundle's model; three runs of the network a crop.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    development : iterable of (crop (S, S, 3) uint8 RGB, is_live, species, session)
+        The source camera: at least 100 sessions, of people the network was not trained on; at most 16 crops a session,
+        at least 200 ms apart.
+    envelope : iterable of the same
+        At least 50 such sessions under the camera changes that are declared adaptable.
+    runtime : str
+        "onnxruntime" or "numpy".
+
+    Raises
+    ------
+    InputError
+        If there are too few sessions, or a class is missing.
+    """
+
+    def opened(graph: bytes) -> Session:
+        return open_graph(graph, runtime=runtime)
+
+    model = make_source_model(bundle, opened(bundle.graph), open_graph=opened)
+    views = Views(model.size)
+    source, shifted = (read_development(model.network, model.stem, views, s) for s in (development, envelope))
+    return make_reference(
+        source,
+        shifted,
+        tail=model.tail,
+        temperature=model.temperature,
+        bias=model.bias,
+        threshold_logit=model.threshold_logit,
+    )
+
+
+def write_adaptable(folder: str | Path, bundle: Bundle, reference: Reference) -> Bundle:
+    """Write a bundle again with its adaptation reference, which takes the place of all of its statistics.
+
+    Parameters
+    ----------
+    folder : path
+        Where to; may be the bundle's own.
+    bundle : Bundle
+    reference : Reference
+        Of this bundle's model.
+
+    Returns
+    -------
+    Bundle
+        As `read_bundle` gives it; its hash is another than before.
+    """
+    return write_bundle(
+        folder,
+        name=bundle.name,
+        version=bundle.version,
+        licence=bundle.licence,
+        contract=bundle.contract,
+        calibration=bundle.calibration,
+        graph=bundle.graph,
+        affine=bundle.affine,
+        statistics=reference.to_arrays(),
+        card=bundle.card,
+    )

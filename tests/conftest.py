@@ -1,12 +1,13 @@
 """What several tests share: the shipped engine, a face, and frames that hold it."""
 
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ratta
-from ratta.bundle import Calibration, Contract, write_bundle
+from ratta.bundle import DEFAULT_MODEL, Calibration, Contract, find_bundle, read_bundle, write_bundle
 from ratta.engine import Engine
 from ratta.records import Box, Face
 
@@ -50,6 +51,74 @@ def tiny_bundle(tmp_path):
 
 
 FACE = Box(200, 100, 400, 340)
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    """Eight simulated captures of the portrait before one camera: (crop, is_live, species), in turn."""
+    pytest.importorskip("cv2")
+    from ratta.camera.picture import read_picture
+    from ratta.camera.scenes import FACE as PORTRAIT_FACE
+    from ratta.camera.scenes import PORTRAIT
+    from ratta.simulate import Session, crop_face, cut_out
+
+    person = cut_out(np.ascontiguousarray(read_picture(PORTRAIT)[..., ::-1]), PORTRAIT_FACE)
+    found = []
+    for seed, species in enumerate(("live", "print", "live", "replay") * 2):
+        rng = np.random.default_rng(seed)
+        session = Session(
+            cutout=person, species=species, camera="phone-2019", rng=rng, height=176, width=176, face_px=60
+        )
+        shot = session.frame(0.0)
+        found.append((crop_face(shot.rgb, shot.box, scale=2.7, size=128), species == "live", species))
+    return found
+
+
+@pytest.fixture(scope="session")
+def played(simulated):
+    """`played(seed, change)`: endless sessions (crops (frames, S, S, 3), is_live, species), each lit differently."""
+    from ratta.simulate import change_crops
+
+    def play(seed, *, change=None, frames=1):
+        rng = np.random.default_rng(seed)
+        for index in count():
+            crop, is_live, species = simulated[index % len(simulated)]
+            light = rng.uniform(0.93, 1.07, (frames, 1, 1, 1)) * crop + rng.normal(0, 2, (frames, *crop.shape))
+            crops = light.clip(0, 255).astype(np.uint8)
+            yield (crops if change is None else change_crops(crops, change, seed=index)), is_live, species
+
+    return play
+
+
+@pytest.fixture
+def moment():
+    """`moment(phase, **known)`: an attempt of the demo's day, whatever is not given being usual."""
+    from ratta.camera.day import Moment
+
+    def make(phase, **known):
+        scores = {"species": "live", "answered": 0.9, "by_source": 0.4, "frames": 3, "wrong": 1, "wrong_by_source": 2}
+        rooms = {"drift": 1.0, "band": "adapt", "admitted": 8, "refused": 5, "tried": 2, "commits": 1}
+        return Moment(phase=phase, **{**scores, **rooms, "spent_ms": 60.0, "elapsed_s": 60.0, **known})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def adaptable(tmp_path_factory, played):
+    """Folder of the shipped model with a reference for adaptation from a few such sessions: enough to run, no more."""
+    from ratta.calibrate import adaptation_reference, write_adaptable
+
+    def samples(sessions):
+        for index, (crops, is_live, species) in enumerate(sessions):
+            yield crops[0], is_live, species, f"s{index}"
+
+    bundle = read_bundle(find_bundle(DEFAULT_MODEL))
+    reference = adaptation_reference(
+        bundle, samples(islice(played(1), 104)), samples(islice(played(2, change="cast-mild"), 52))
+    )
+    folder = tmp_path_factory.mktemp("adaptable")
+    write_adaptable(folder, bundle, reference)
+    return folder
 
 
 class BrightIsLive:

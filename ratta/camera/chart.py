@@ -11,6 +11,7 @@ from ratta.records import Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ratta.camera.day import Moment
     from ratta.camera.playback import StageTimes
     from ratta.records import Decision
 
@@ -42,6 +43,40 @@ def score_chart(decisions: Sequence[Decision], *, spoof_threshold: float, live_t
         *_session_line(decisions, end_s),
         *(_mark(decision, end_s) for decision in decisions),
         *_final_mark(decisions, end_s),
+        "</svg>",
+    ]
+    return "\n".join(parts)
+
+
+def day_chart(moments: Sequence[Moment], *, threshold: float, title: str) -> str:
+    """Draw a day: the evidence of drift as a line, every attempt's score as a dot, every commit as a broken line.
+
+    Parameters
+    ----------
+    moments : sequence of Moment
+        At least one.
+    threshold : float
+        From which score on an attempt's frames count as live.
+    title : str
+        For readers who do not see the picture.
+
+    Returns
+    -------
+    str
+        An `<svg>` element; its classes are the page's.
+    """
+    end = len(moments)
+    drift = " ".join(f"{_x(i + 0.5, end):.1f},{_y(m.drift):.1f}" for i, m in enumerate(moments))
+    parts = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
+        *_bands(threshold, threshold),
+        *(
+            f'<text class="tick" x="{LEFT - 6}" y="{_y(v) + 3.5:.1f}" text-anchor="end">{v:g}</text>'
+            for v in (0, 0.5, 1)
+        ),
+        *_day_phases(moments),
+        f'<polyline class="session" points="{drift}"/>',
+        *(_day_mark(moment, i, end) for i, moment in enumerate(moments)),
         "</svg>",
     ]
     return "\n".join(parts)
@@ -121,3 +156,24 @@ def _final_mark(decisions: Sequence[Decision], end_s: float) -> list[str]:
         f'<line class="final" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}"/>',
         f'<text class="tick" x="{x - 5:.1f}" y="{y}" text-anchor="end">final</text>',
     ]
+
+
+def _day_phases(moments: Sequence[Moment]) -> list[str]:
+    parts, end = [], len(moments)
+    for i, moment in enumerate(moments):
+        before = moments[i - 1] if i else None
+        if before is None or moment.phase is not before.phase:
+            x = _x(i, end)
+            parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}"/>')
+            parts.append(f'<text class="tick" x="{x + 2:.1f}" y="{HEIGHT - 26}">{escape(moment.phase.name)}</text>')
+        if moment.commits > (before.commits if before is not None and before.phase is moment.phase else 0):
+            x = _x(i + 1, end)
+            parts.append(f'<line class="final" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}"/>')
+    return parts
+
+
+def _day_mark(moment: Moment, index: int, end: int) -> str:
+    said = escape(f"attempt {index + 1}: {moment.species}, score {moment.answered:.2f}, drift {moment.band}")
+    kind = Verdict.LIVE if moment.species == "live" else Verdict.SPOOF
+    place = f'cx="{_x(index + 0.5, end):.1f}" cy="{_y(moment.answered):.1f}" r="2.2"'
+    return f'<circle class="dot {kind}" {place}><title>{said}</title></circle>'

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
-from ratta.camera.chart import cost_bar, score_chart
+from ratta.camera.chart import cost_bar, day_chart, score_chart
 from ratta.camera.opencv import opencv
 from ratta.camera.recorder import encode_picture
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ratta.bundle import Bundle
+    from ratta.camera.day import Moment
     from ratta.camera.playback import StageTimes, Take
     from ratta.decision import Policy
     from ratta.records import Decision
@@ -43,21 +44,31 @@ class PageText:
         What the demo proves and what it does not.
     device : str
         What the times were measured on.
+    day : str
+        What came of the day before a camera that changes.
+    day_about : str
+        How that day was made.
     """
 
     heading: str
     summary: str
     honest: str
     device: str
+    day: str
+    day_about: str
 
 
-def demo_page(takes: Sequence[Take], *, bundle: Bundle, policy: Policy, text: PageText) -> str:
+def demo_page(
+    takes: Sequence[Take], *, moments: Sequence[Moment], bundle: Bundle, policy: Policy, text: PageText
+) -> str:
     """Make the page.
 
     Parameters
     ----------
     takes : sequence of Take
         The costs are those of the first.
+    moments : sequence of Moment
+        Of the day before a camera that changes; empty where the model is not calibrated for adaptation.
     bundle : Bundle
         The model that answered.
     policy : Policy
@@ -75,6 +86,9 @@ def demo_page(takes: Sequence[Take], *, bundle: Bundle, policy: Policy, text: Pa
         summary=escape(text.summary),
         honest=escape(text.honest),
         device=escape(text.device),
+        day=escape(text.day),
+        day_about=escape(text.day_about),
+        day_chart=_day(moments, policy) if moments else "",
         cards="\n".join(_card(take, policy) for take in takes),
         live_threshold=f"{policy.live_threshold:.2f}",
         spoof_threshold=f"{policy.spoof_threshold:.2f}",
@@ -110,6 +124,27 @@ def _card(take: Take, policy: Policy) -> str:
         f'<p class="soft small">{escape(take.scene.about)}</p><dl>{entries}</dl>{chart}{_frames(take.decisions)}'
         "</div></article>"
     )
+
+
+def _day(moments: Sequence[Moment], policy: Policy) -> str:
+    chart = day_chart(moments, threshold=policy.live_threshold, title="a day before a camera that changes")
+    ends = [
+        m for m, after in zip(moments, [*moments[1:], None], strict=True) if not after or after.phase is not m.phase
+    ]
+    rows = "".join(
+        f"<tr><td>{escape(end.phase.name)}</td><td>{end.phase.attempts}</td><td>{end.band}</td><td>{end.admitted}</td>"
+        f"<td>{end.refused}</td><td>{end.tried}</td><td>{end.commits}</td>{_errors(moments, end)}</tr>"
+        for end in ends
+    )
+    names = ("", "attempts", "drift", "labels admitted", "refused", "tried", "committed", "errors, source", "answered")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    return f'{chart}<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+
+
+def _errors(moments: Sequence[Moment], end: Moment) -> str:
+    of = [m for m in moments if m.phase is end.phase]
+    frames, source, answered = (sum(getattr(m, n) for m in of) for n in ("frames", "wrong_by_source", "wrong"))
+    return f"<td>{source} of {frames}</td><td>{answered} of {frames}</td>"
 
 
 def _frames(decisions: Sequence[Decision]) -> str:

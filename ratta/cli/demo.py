@@ -1,5 +1,7 @@
 """Show what ratta does: a session of a real face, live, printed, on a screen, and a picture without a face.
 
+Then a day before a camera that changes, and what adaptation makes of it, where the model is calibrated for that.
+
 Needs no camera and no network: camera, printer and screen are simulated. Leaves a contact sheet, a page with the
 score over time and the decisions as JSON lines in the output folder. With --camera it opens a window instead: green
 is live, red spoof, amber uncertain, grey refused; q quits, r starts over.
@@ -15,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ratta.adaptation.settings import Adaptation
 from ratta.bundle import DEFAULT_MODEL
 from ratta.camera import open_source
 from ratta.camera.opencv import opencv
@@ -23,14 +26,18 @@ from ratta.camera.playback import play
 from ratta.camera.recorder import encode_picture, write_file
 from ratta.camera.sheet import contact_sheet
 from ratta.camera.viewer import OpenCvWindow, watch
+from ratta.cli.day import ABOUT, day_summary, show_day
 from ratta.cli.lines import JsonLines, decision_entry
 from ratta.cli.paint import level, number, paint
 from ratta.engine import load
+from ratta.errors import BundleError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from ratta.adaptation.adapter import Adapter
+    from ratta.camera.day import Moment
     from ratta.camera.playback import Scene, Take
     from ratta.engine import Engine
     from ratta.records import Decision
@@ -63,8 +70,16 @@ def run(args: argparse.Namespace) -> int:
         return 0
     takes = play_demo(engine, seed=args.seed)
     _print_table(takes)
-    _write_results(Path(args.output), takes, engine)
+    moments = show_day(_adapter(args.model), engine.bundle.contract, seed=args.seed)
+    _write_results(Path(args.output), takes, moments, engine)
     return 0
+
+
+def _adapter(model: str) -> Adapter | None:
+    try:
+        return load(model, adapt=Adaptation()).adapter
+    except BundleError:  # it has just been loaded without: it lacks the reference, nothing else
+        return None
 
 
 def play_demo(engine: Engine, *, seed: int) -> list[Take]:
@@ -106,7 +121,7 @@ def _print_table(takes: Sequence[Take]) -> None:
     )
 
 
-def _write_results(folder: Path, takes: Sequence[Take], engine: Engine) -> None:
+def _write_results(folder: Path, takes: Sequence[Take], moments: Sequence[Moment], engine: Engine) -> None:
     model = engine.bundle
     note = f"real face, simulated camera and attacks; model {model.name} {model.version}"
     sheet = contact_sheet(takes, title=f"ratta: {HEADING.lower()}", note=note)
@@ -115,8 +130,10 @@ def _write_results(folder: Path, takes: Sequence[Take], engine: Engine) -> None:
         summary=_summary(takes),
         honest=HONEST,
         device=f"Median over the first session's frames, back to back. {_device()}.",
+        day=day_summary(moments),
+        day_about=ABOUT if moments else "",
     )
-    page = demo_page(takes, bundle=model, policy=engine.policy, text=text)
+    page = demo_page(takes, moments=moments, bundle=model, policy=engine.policy, text=text)
     write_file(folder / "sheet.png", encode_picture(sheet, ".png"))
     write_file(folder / "demo.html", page.encode())
     with JsonLines(str(folder / "decisions.jsonl")) as lines:

@@ -4,6 +4,9 @@ A stream (video, camera, URL) is one attempt: its frames are answered until the 
 are answered to the end, with a verdict that looks back over the last seconds. Pictures are answered one by one, each
 by its own score; one picture is weaker evidence than a session.
 
+With --adapt the engine learns its camera between the frames. It learns from attempts, so --stream then takes every
+final verdict for the end of an attempt, and the next frame for the beginning of another.
+
 exit status: 0 if every picture, the session or, with --stream, the last verdict is live; 1 if not;
 2 after an error; 130 after Ctrl-C
 """
@@ -14,12 +17,14 @@ import math
 import sys
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from ratta.adaptation.settings import Adaptation
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle
 from ratta.camera import SourceFrame, annotate, open_recorder, open_source
 from ratta.camera.sources import Pictures
+from ratta.cli.journal import Journal, RunSettings
 from ratta.cli.lines import JsonLines, decision_entry
 from ratta.cli.paint import number, paint
 from ratta.cli.progress import Progress
@@ -81,14 +86,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stream", action="store_true", help="go on to the end instead of to the first final verdict")
     parser.add_argument("--output", metavar="PATH", help="annotated copy: a picture, a folder for a folder, or a video")
     parser.add_argument("--json", metavar="FILE", help="one JSON object per frame; - for stdout")
+    parser.add_argument("--adapt", action="store_true", help="learn the camera between the frames")
+    parser.add_argument("--shadow", action="store_true", help="learn, but let the source model answer; with --adapt")
+    parser.add_argument("--journal", metavar="FILE", help="everything decided, learnt and billed, for ratta replay")
 
 
 def run(args: argparse.Namespace) -> int:
     """Answer everything the source holds; 0 if it is live."""
-    engine = load(args.model, policy=policy_with(args.model, args.threshold))
+    if args.shadow and not args.adapt:
+        raise InputError("shadow: expected --adapt with it, got --shadow alone")
     talk = sys.stderr if args.json == "-" else sys.stdout
     with ExitStack() as stack:
+        journal = Journal(stack.enter_context(JsonLines(args.journal)).write)
+        engine = load_engine(settings_of(args), journal)
+        journal.begin(settings_of(args, sha256=engine.bundle.sha256))
         source = stack.enter_context(open_source(args.source, fps=args.fps))
+        if args.adapt and source.independent:
+            raise InputError("adapt: expected a video, camera or URL, got pictures; a picture teaches nothing")
         recorder = stack.enter_context(open_recorder(args.output, source)) if args.output else None
         lines = stack.enter_context(JsonLines(args.json))
         session = None if args.stream or source.independent else stack.enter_context(engine.session())
@@ -96,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
         with Progress(source.count) as bar:
             for answer in answer_source(engine, source, session=session, color=args.color):
                 lines.write(decision_entry(answer.decision, index=tally.frames, name=answer.name))
+                journal.decision(answer.decision, index=tally.frames)
                 if recorder is not None and answer.frame is not None:
                     record(recorder, answer.frame, answer.decision, policy=engine.policy, color=args.color)
                 if tally.add(answer.decision) or source.independent:
@@ -103,6 +118,28 @@ def run(args: argparse.Namespace) -> int:
                     print(describe(answer, pictures=source.independent, stream=talk), file=talk)
                 bar.advance()
     return conclude(tally, session=session, pictures=source.independent, stream=talk)
+
+
+def settings_of(args: argparse.Namespace, *, sha256: str = "") -> RunSettings:
+    """Give what decides the run."""
+    given = vars(args)
+    return RunSettings(sha256=sha256, **{f.name: given[f.name] for f in fields(RunSettings) if f.name != "sha256"})
+
+
+def load_engine(settings: RunSettings, journal: Journal) -> Engine:
+    """Load the engine of a run; of a journal's, only if the model is still the same.
+
+    Raises
+    ------
+    BundleError
+        If the model is another, or was not calibrated for adaptation.
+    """
+    return load(
+        settings.model,
+        sha256=settings.sha256 or None,
+        policy=policy_with(settings.model, settings.threshold),
+        adapt=settings.adapt and Adaptation(shadow=settings.shadow, clock=journal.clock, journal=journal.event),
+    )
 
 
 def policy_with(model: str, threshold: float | None) -> Policy | None:
@@ -124,16 +161,23 @@ def policy_with(model: str, threshold: float | None) -> Policy | None:
 
 
 def answer_source(engine: Engine, source: FrameSource, *, session: Session | None, color: str) -> Iterator[Answer]:
-    """Answer frame by frame: pictures by themselves, a stream in a session or, without one, open-ended."""
+    """Answer frame by frame: pictures by themselves, a stream in a session or, without one, open-ended.
+
+    An engine that adapts is given the time after each answer; without a session it gets attempt after attempt.
+    """
     if isinstance(source, Pictures):
         yield from _answer_pictures(engine, source, color=color)
         return
-    answering = session or engine
+    one_after_another = session is None and engine.adapter is not None
+    answering = engine.session() if one_after_another else session or engine
     for frame in source:
         decision = answering.step(frame.frame_bgr, t=frame.t_seconds, color=color)
         yield Answer(frame.name, frame, decision)
-        if decision.final:
+        engine.idle(frame.t_seconds)
+        if decision.final and not one_after_another:
             return
+        if decision.final:
+            answering = engine.session()
 
 
 def _answer_pictures(engine: Engine, source: Pictures, *, color: str) -> Iterator[Answer]:

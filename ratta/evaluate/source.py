@@ -56,6 +56,7 @@ def torch_source(bundle: Bundle, module: nn.Module, *, stored_name: Callable[[st
         std=contract.std,
         temperature=calibration.temperature,
         bias=calibration.bias,
+        bundle=bundle,
     )
     _check(source, bundle)
     return source

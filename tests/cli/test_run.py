@@ -32,7 +32,7 @@ KEYS = [
 @pytest.fixture(autouse=True)
 def scripted(monkeypatch, engine):
     """Answer with the scripted engine instead of the shipped one."""
-    monkeypatch.setattr("ratta.cli.run.load", lambda model, *, policy: engine)
+    monkeypatch.setattr("ratta.cli.run.load", lambda model, **_: engine)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Methods under evaluation, one file each; `make_method` makes one by its name in an experiment file.
 
-The baselines are driven by torch, on the same network and weights: `pip install 'ratta[train]'`.
+The baselines are driven by torch, on the same network and weights: `pip install 'ratta[train]'`. `ratta` is the product
+itself.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "sar-two-class": ("sar", "SAR", {"reset_below": 0.2 * 0.6931471805599453 / 6.907755278982137}),
     "cotta": ("cotta", "CoTTA", {}),
     "rotta": ("rotta", "RoTTA", {}),
+    "ratta": ("ours", "Ours", {}),
 }
 
 
@@ -77,6 +79,8 @@ def make_method(
     given = {key: value for key, value in (("anchors", anchors), ("seed", seed)) if key in known}
     try:
         method: Method = kind(source, **given, **{**defaults, **(options or {})})
+    except DataError:
+        raise
     except (TypeError, ValueError) as error:
         raise DataError(f"method {name}: options: {error}") from error
     if method.batch < 1:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ratta.bundle import Bundle
     from ratta.evaluate.methods.method import FrameBatch
 
 
@@ -45,6 +46,8 @@ class TorchSource:
         Normalisation on the 0-255 scale.
     temperature, bias : float
         `live_score = sigmoid((logit_live - logit_spoof) / temperature + bias)`.
+    bundle : Bundle or None
+        Where the module is from, for a method that runs the product itself.
     """
 
     module: nn.Module
@@ -52,6 +55,7 @@ class TorchSource:
     std: tuple[float, float, float] = (255.0, 255.0, 255.0)
     temperature: float = 1.0
     bias: float = 0.0
+    bundle: Bundle | None = None
 
     def inputs(self, batch: FrameBatch) -> Tensor:
         """Normalise crops to `(B, 3, S, S) float32`, channels last."""
