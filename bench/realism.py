@@ -75,10 +75,10 @@ VARIANTS: dict[str, Callable[[Session], None]] = {
     "lamp of 6500 K": lambda s: (_attribute("kelvin", 6500.0)(s), _attribute("tint", 0.0)(s))[0],
     "no glare": _attribute("gloss", 0.0),
     "no hands": _attribute("hand_seed", 0),
-    "edges in view": lambda s: None,
-    "edges hidden": lambda s: None,
-    "own background": lambda s: None,
-    "made background": lambda s: None,
+    "edges in view": lambda _: None,
+    "edges hidden": lambda _: None,
+    "own background": lambda _: None,
+    "made background": lambda _: None,
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "edges in view": {"edges": True},

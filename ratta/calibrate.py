@@ -6,12 +6,13 @@ the test set either.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ratta.adaptation.development import make_reference, read_development
+from ratta.adaptation.tone_development import measure_tones
 from ratta.adaptation.views import Views
 from ratta.assembly import make_source_model
 from ratta.bundle import Calibration, write_bundle
@@ -253,6 +254,7 @@ def adaptation_reference(
     InputError
         If there are too few sessions, or a class is missing.
     """
+    development = list(development)
 
     def opened(graph: bytes) -> Session:
         return open_graph(graph, runtime=runtime)
@@ -260,7 +262,7 @@ def adaptation_reference(
     model = make_source_model(bundle, opened(bundle.graph), open_graph=opened)
     views = Views(model.size)
     source, shifted = (read_development(model.network, model.stem, views, s) for s in (development, envelope))
-    return make_reference(
+    reference = make_reference(
         source,
         shifted,
         tail=model.tail,
@@ -268,6 +270,8 @@ def adaptation_reference(
         bias=model.bias,
         threshold_logit=model.threshold_logit,
     )
+    tones = measure_tones(model.network, development, threshold_logit=model.threshold_logit)
+    return replace(reference, tones=tones)
 
 
 def write_adaptable(folder: str | Path, bundle: Bundle, reference: Reference) -> Bundle:

@@ -15,7 +15,9 @@ from ratta.camera.sheet import contact_sheet
 from ratta.decision import Policy
 from ratta.records import Reason, Verdict
 
-TEXT = PageText(heading="A <heading>", summary="2 & 2", honest="It is a simulation.", device="a test")
+TEXT = PageText(
+    heading="A <heading>", summary="2 & 2", honest="It is a simulation.", device="a test", day="", day_about=""
+)
 
 
 def scene(frames, kind, expected, count=30):
@@ -115,7 +117,7 @@ class Page(HTMLParser):
 
 def test_the_page_holds_everything_itself(engine, takes):
     """No script, no link, no font or picture from elsewhere; every tag closes; text is escaped."""
-    text = demo_page(takes, bundle=engine.bundle, policy=engine.policy, text=TEXT)
+    text = demo_page(takes, moments=(), bundle=engine.bundle, policy=engine.policy, text=TEXT)
     page = Page(text)
     assert page.open == []
     assert len(page.references) == len(takes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ratta.adaptation.budget import FIVE_PERCENT, Budget
 from ratta.adaptation.drift import EmaDrift
-from ratta.adaptation.settings import Adaptation, Drift
+from ratta.adaptation.settings import Adaptation, Drift, Early
 from ratta.assembly import make_adapter
 from ratta.engine import open_graph
 from ratta.errors import BundleError, DataError
@@ -56,8 +56,10 @@ class Ours:
         Learn and report, but let the source answer.
     drift : str
         "betting" or "ema".
-    early, late : bool
-        Which candidates are tried.
+    early : str
+        "tone", "moments" or "off".
+    late : bool
+        Whether late candidates are tried.
     budget_share : float
         Share of `t` that learning may take; 0.05 is the product's default, all other caps follow in proportion.
     inference_ms : float
@@ -78,7 +80,7 @@ class Ours:
         *,
         shadow: bool = False,
         drift: str = "betting",
-        early: bool = True,
+        early: str = "tone",
         late: bool = True,
         budget_share: float = FIVE,
         inference_ms: float = 2.0,
@@ -91,7 +93,7 @@ class Ours:
         self.settings = Adaptation(
             shadow=shadow,
             drift=Drift(drift),
-            early=early,
+            early=Early(early),
             late=late,
             time=FIVE_PERCENT.times(budget_share / FIVE),
             inference_ms=inference_ms,
@@ -112,11 +114,7 @@ class Ours:
 
     def answer(self, batch: FrameBatch) -> npt.NDArray[np.float64]:
         """Live scores of whatever would answer now; nothing is kept."""
-        scores = [
-            self.adapter.read(None, pixels, t=t).live_score
-            for pixels, t in zip(batch.pixels, batch.t.tolist(), strict=True)
-        ]
-        return np.array(scores, np.float64)
+        return np.array([self.adapter.look(pixels).live_score for pixels in batch.pixels], np.float64)
 
     def observe(self, batch: FrameBatch) -> npt.NDArray[np.float64]:
         """Live scores, each given before anything is learnt from its frame."""
