@@ -251,9 +251,9 @@ class Adapter:
         """
         self.budget.advance(t)
         self._t = t
-        began = self.clock()
+        deadline = math.inf if within_ms == math.inf else self.clock() + within_ms
         while self._task is not None or self._next():
-            if self.clock() - began >= within_ms or not self._advance():
+            if (deadline < math.inf and self.clock() >= deadline) or not self._advance():
                 return False
         return True
 
