@@ -19,7 +19,8 @@ export async function startPython({ folder, pytestWheels, onnxruntime = true }) 
   if (pytestWheels) {
     for (const name of await readdir(pytestWheels)) if (name.endsWith(".whl")) wheels.push(join(pytestWheels, name));
   }
-  for (const wheel of wheels) python.unpackArchive(new Uint8Array(await readFile(wheel)), "wheel");
+  const extractDir = python.runPython("import site; site.getsitepackages()[0]");
+  for (const wheel of wheels) python.unpackArchive(new Uint8Array(await readFile(wheel)), "wheel", { extractDir });
   python.mountNodeFS("/repository", ROOT);
   return python;
 }

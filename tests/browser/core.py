@@ -1,0 +1,49 @@
+"""Runs the core's tests in Pyodide; Node starts it (see `.ci/pyodide`)."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from ratta.errors import MissingExtraError
+
+ABSENT = {
+    MissingExtraError: "onnxruntime",  # there is none for Pyodide; onnxruntime-web has a test of its own
+    ModuleNotFoundError: "cv2",
+    OSError: "emscripten does not support processes",
+    RuntimeError: "can't start new thread",
+}
+"""What a browser does not have, and how Python says so. A test that meets it is skipped; other errors stay errors."""
+
+
+class InBrowser:
+    """Skips the tests that need what a browser does not have."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item):
+        return (yield from skipping())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item):
+        return (yield from skipping())
+
+
+def skipping():
+    try:
+        return (yield)
+    except tuple(ABSENT) as error:
+        for kind, words in ABSENT.items():
+            if isinstance(error, kind) and words in str(error):
+                pytest.skip(f"not in a browser: {words}")
+        raise
+
+
+def run(repository: str, report: str = "-rs") -> int:
+    """Run the tests and return pytest's exit status."""
+    os.chdir(repository)
+    sys.dont_write_bytecode = True
+    core = Path(".ci/core").read_text(encoding="utf-8").split()
+    return int(
+        pytest.main(["-p", "no:cacheprovider", "--tb=short", "--durations=10", report, *core], plugins=[InBrowser()])
+    )
