@@ -36,6 +36,7 @@ function shownProgress(line) {
 }
 
 function failed(error) {
+  document.body.dataset.failed = error.message;
   $("progress").textContent = error.message;
   $("reason").textContent = error.message;
 }

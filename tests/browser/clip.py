@@ -7,7 +7,9 @@ import cv2
 
 from ratta.camera.scenes import FPS, demo_scenes
 
-live, _, replay, _ = demo_scenes(seed=8)
+SECONDS = 1.6  # an attempt takes 1.4; the fake camera plays the clip round and round
+
+live, _, replay, _ = demo_scenes(seed=8, seconds=SECONDS)
 folder = Path(sys.argv[1])
 for name, scene in (("live", live), ("replay", replay)):
     with (folder / f"{name}.y4m").open("wb") as clip:

@@ -11,7 +11,7 @@ const folder = process.env.RATTA_BROWSER;
 const clips = process.env.RATTA_CLIPS;
 const shots = process.env.RATTA_SHOTS; // where screenshots go, if anywhere
 const { chromium } = createRequire(join(process.env.RATTA_PLAYWRIGHT, "x.js"))("playwright-core");
-const PATIENCE_MS = 300_000; // a busy machine compiles WebAssembly slowly
+const PATIENCE_MS = 1000 * Number(process.env.RATTA_PATIENCE_S ?? 300); // a busy machine compiles WebAssembly slowly
 const FLAGS = (
   "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
   + "--disable-sync --use-fake-ui-for-media-stream --use-fake-device-for-media-stream"
@@ -40,26 +40,32 @@ before(async () => {
 });
 after(() => server.close());
 
-// Opens the page with a clip before the camera, waits for the model, and afterwards checks what the page asked for.
-async function withPage({ clip = "live", query = "", size = PHONE }, look) {
+// Starts a browser with a clip before the camera, lets it open pages, and afterwards checks what the pages asked for.
+async function withBrowser(clip, look) {
   const profile = await mkdtemp(join(tmpdir(), "ratta-chromium-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    headless: true, viewport: size, deviceScaleFactor: 2, acceptDownloads: true,
+    headless: true, viewport: PHONE, deviceScaleFactor: Number(process.env.RATTA_SCALE ?? 1), acceptDownloads: true, timeout: PATIENCE_MS,
     args: [...FLAGS, `--use-file-for-fake-video-capture=${join(clips, `${clip}.y4m`)}`],
   });
-  try {
+  const [errors, elsewhere] = [[], []];
+  context.on("request", (request) => {
+    if (!/^(blob|data):/.test(request.url()) && new URL(request.url()).origin !== origin) elsewhere.push(request.url());
+  });
+  const open = async (query = "") => {
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
-    const [errors, elsewhere] = [[], []];
     page.on("pageerror", (error) => errors.push(String(error)));
     page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
-    context.on("request", (request) => { if (!/^(blob|data):/.test(request.url()) && new URL(request.url()).origin !== origin) elsewhere.push(request.url()); });
     const began = performance.now();
     await page.goto(`${origin}/${query}`);
-    await page.waitForFunction(() => document.body.dataset.ready || document.getElementById("reason").textContent.includes("Error"));
+    await page.waitForFunction(() => document.body.dataset.ready || document.body.dataset.failed);
+    assert.equal(await page.evaluate(() => document.body.dataset.failed), undefined);
     console.log(`${clip} ${query}: ready after ${((performance.now() - began) / 1000).toFixed(1)} s`);
-    await look(page);
+    return page;
+  };
+  try {
+    await look(open);
     assert.deepEqual(errors, []);
     assert.deepEqual(elsewhere, [], "everything comes from the page's own server");
   } finally {
@@ -77,79 +83,87 @@ const boxed = (page) => page.evaluate(() => {
 
 async function watchedToTheEnd(page) {
   await page.click("#start");
-  await page.waitForFunction(() => document.getElementById("reason").textContent.includes("final"));
+  await page.waitForFunction(() => { // a machine that answers less than once a second ends attempts by time; there is another
+    const reason = document.getElementById("reason").textContent;
+    return reason.includes("final") && !reason.includes("timed out");
+  });
   const seen = { verdict: (await text(page, "verdict")).toLowerCase(), reason: await text(page, "reason"), score: Number(await text(page, "score")) };
   seen.boxed = await boxed(page);
   return seen;
 }
 
-test("a live face before the camera ends live, with its box, its course and what it cost", async () => {
-  await withPage({ clip: "live" }, async (page) => {
-    assert.equal(await page.evaluate(() => document.body.dataset.ready), "web");
-    const seen = await watchedToTheEnd(page);
-    await shoot(page, "live-390x844");
-    assert.deepEqual([seen.verdict, seen.boxed], ["live", true], JSON.stringify(seen));
-    assert.match(await text(page, "adaptation"), /does not adapt/);
-    assert.match(await page.locator("#chart").getAttribute("aria-label"), /now [01]\.\d\d, live/i);
-    const samples = [];
-    for (let i = 0; i < 20; i += 1) {
-      await page.waitForTimeout(250);
-      samples.push(await page.evaluate(() => [document.getElementById("total").innerText, document.getElementById("pace").innerText, ...[...document.querySelectorAll("#stages dd")].map((e) => e.innerText)].join(" ")));
-    }
-    console.log(`live: ${JSON.stringify(seen)}\n  ${samples.filter((_, i) => i % 5 === 4).join("\n  ")}`);
-    assert.ok(Number(await page.locator("#total").getAttribute("data-ms")) > 0);
-    await page.setViewportSize(DESK);
+async function cameraIsWatched(page) {
+  assert.equal(await page.evaluate(() => document.body.dataset.ready), "web");
+  const seen = await watchedToTheEnd(page);
+  await shoot(page, "live-390x844");
+  console.log(`live: ${JSON.stringify(seen)}`);
+  assert.deepEqual([seen.verdict, seen.boxed], ["live", true]);
+  assert.match(await text(page, "adaptation"), /does not adapt/);
+  assert.match(await page.locator("#chart").getAttribute("aria-label"), /now [01]\.\d\d, live/i);
+  await page.setViewportSize(DESK);
+  for (let i = 0; i < 4; i += 1) {
     await page.waitForTimeout(1500);
-    await shoot(page, "live-1280x800");
-    await page.click("#stop");
-    assert.equal(await page.locator("#start").isVisible(), true);
+    const stages = await page.locator("#stages dd").allInnerTexts();
+    console.log(`  ${await text(page, "total")} ${await text(page, "pace")}: ${stages.join(", ")}`);
+  }
+  assert.ok(Number(await page.locator("#total").getAttribute("data-ms")) > 0);
+  await shoot(page, "live-1280x800");
+  await page.click("#stop");
+  await page.setViewportSize(PHONE);
+  assert.equal(await page.locator("#start").isVisible(), true);
+}
+
+async function picturesAreScored(page) {
+  await page.click("[data-view=picture]");
+  await page.click("#example");
+  await page.waitForFunction(() => document.querySelectorAll("#stages dd").length === 4);
+  const shipped = await text(page, "score");
+  console.log(`picture: ${await text(page, "verdict")}, ${shipped}, ${await text(page, "total")}`);
+  await shoot(page, "picture-390x844");
+  assert.match(shipped, /^[01]\.\d\d$/);
+  assert.equal(await boxed(page), true);
+  assert.deepEqual(await page.locator("#stages dt").allInnerTexts(), ["copy the pixels", "detect", "preprocess", "predict"]);
+  const before = await page.locator("#total").getAttribute("data-ms");
+  await page.setInputFiles("#file", process.env.RATTA_PICTURE);
+  await page.waitForFunction((old) => document.getElementById("total").dataset.ms !== old, before);
+  console.log(`  again: ${await text(page, "total")}: ${(await page.locator("#stages dd").allInnerTexts()).join(", ")}`);
+  assert.equal(await text(page, "score"), shipped, "the same picture scores the same");
+}
+
+async function benchIsSaved(page) {
+  await page.click("[data-view=bench]");
+  await page.click("#run");
+  await page.waitForFunction(() => !document.getElementById("save").disabled);
+  const report = await page.locator("#report").innerText();
+  console.log(report);
+  await shoot(page, "bench-390x844");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
+  const result = JSON.parse(await readFile(await download.path(), "utf8"));
+  if (shots) await writeFile(join(shots, "ratta-bench.json"), `${JSON.stringify(result, null, 1)}\n`);
+  assert.match(report, /^SWAP /m);
+  assert.deepEqual([result.schema, result.settings.runtime], ["ratta-bench/1", "web"]);
+  assert.ok(result.timings["bare run"].wall_ms.p50 > 0);
+}
+
+test("a live face ends live, with its box, its course and its cost; pictures are scored; ratta-bench's result can be saved", async () => {
+  await withBrowser("live", async (open) => {
+    const page = await open("?seconds=4");
+    await cameraIsWatched(page);
+    await picturesAreScored(page);
+    await benchIsSaved(page);
   });
 });
 
-test("the same face on a screen ends as a spoof", async () => {
-  await withPage({ clip: "replay" }, async (page) => {
-    const seen = await watchedToTheEnd(page);
-    await shoot(page, "replay-390x844");
-    console.log(`replay: ${JSON.stringify(seen)}`);
-    assert.equal(seen.verdict, "spoof", JSON.stringify(seen));
-  });
-});
-
-test("a picture is detected, cut out and scored, the shipped one and a chosen one; ratta-bench's result can be saved", async () => {
-  await withPage({ query: "?seconds=4" }, async (page) => {
-    await page.click("[data-view=picture]");
-    await page.click("#example");
-    await page.waitForFunction(() => document.querySelectorAll("#stages dd").length === 4);
-    const example = [await text(page, "verdict"), await text(page, "score"), await text(page, "total")];
-    await shoot(page, "picture-390x844");
-    assert.match(example[1], /^[01]\.\d\d$/);
-    assert.equal(await boxed(page), true);
-    assert.deepEqual(await page.locator("#stages dt").allInnerTexts(), ["copy the pixels", "detect", "preprocess", "predict"]);
-    await page.setInputFiles("#file", process.env.RATTA_PICTURE);
-    await page.waitForTimeout(3000);
-    assert.equal(await text(page, "score"), example[1], "the same picture scores the same");
-    console.log(`picture: ${example.join(", ")}; again ${await text(page, "total")}`);
-
-    await page.click("[data-view=bench]");
-    await page.click("#run");
-    await page.waitForFunction(() => !document.getElementById("save").disabled);
-    const report = await page.locator("#report").innerText();
-    console.log(report);
-    await shoot(page, "bench-390x844");
-    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
-    const result = JSON.parse(await readFile(await download.path(), "utf8"));
-    if (shots) await writeFile(join(shots, "ratta-bench.json"), JSON.stringify(result, null, 1) + "\n");
-    assert.match(report, /^SWAP /m);
-    assert.deepEqual([result.schema, result.settings.runtime], ["ratta-bench/1", "web"]);
-    assert.ok(result.timings["bare run"].wall_ms.p50 > 0);
-  });
-});
-
-test("a browser in which Python cannot wait is answered by NumPy alone", async () => {
-  await withPage({ query: "?runtime=numpy" }, async (page) => {
-    assert.match(await text(page, "runtime"), /NumPy/);
-    const seen = await watchedToTheEnd(page);
-    console.log(`numpy: ${JSON.stringify(seen)} ${await text(page, "total")} ${await text(page, "pace")}`);
-    assert.equal(seen.verdict, "live");
+test("the same face on a screen ends as a spoof, also where Python cannot wait and NumPy answers alone", async () => {
+  await withBrowser("replay", async (open) => {
+    for (const [query, runtime] of [["", "web"], ["?runtime=numpy", "numpy"]]) {
+      const page = await open(query);
+      assert.equal(await page.evaluate(() => document.body.dataset.ready), runtime);
+      const seen = await watchedToTheEnd(page);
+      await shoot(page, `replay-${runtime}-390x844`);
+      console.log(`replay, ${runtime}: ${JSON.stringify(seen)} ${await text(page, "total")} ${await text(page, "pace")}`);
+      assert.equal(seen.verdict, "spoof");
+      await page.close();
+    }
   });
 });
