@@ -38,6 +38,7 @@ function shownProgress(line) {
 function failed(error) {
   document.body.dataset.failed = error.message;
   $("progress").textContent = error.message;
+  $("progress").hidden = false;
   $("reason").textContent = error.message;
 }
 
@@ -45,7 +46,7 @@ ask("start", { runtime: options.get("runtime") ?? undefined }).then((answer) => 
   model = JSON.parse(answer);
   const where = model.runtime === "web" ? "onnxruntime-web" : "NumPy in Python (this browser has no JSPI)";
   $("runtime").textContent = where;
-  $("model").textContent = `${model.name} ${model.version} (${model.sha256.slice(0, 12)}), ${model.megabytes.toFixed(2)} MB; `
+  $("model").textContent = `${where}; ${model.name} ${model.version} (${model.sha256.slice(0, 12)}), ${model.megabytes.toFixed(2)} MB; `
     + `live from ${model.live_threshold.toFixed(2)}, spoof up to ${model.spoof_threshold.toFixed(2)}. ${model.origin}`;
   showAdaptation(model.adaptation);
   $("run").disabled = $("another").disabled = false;
@@ -54,7 +55,7 @@ ask("start", { runtime: options.get("runtime") ?? undefined }).then((answer) => 
 }, failed);
 
 // --- views ----------------------------------------------------------------------------------------------------------
-for (const tab of document.querySelectorAll("nav button")) tab.onclick = () => show(tab.dataset.view);
+for (const tab of document.querySelectorAll("nav button")) tab.onclick = () => tab.dataset.view !== view && show(tab.dataset.view);
 
 function show(name) {
   view = name;
