@@ -3,8 +3,8 @@ const $ = (id) => document.getElementById(id);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const LONGER_SIDE = 640;
 const CHART_S = 12;
-const PARTS = { copy: "copy the pixels", face: "find the face", network: "network", rest: "crop, checks, verdict" };
-const PICTURE_PARTS = { copy: "copy the pixels", face: "detect", rest: "preprocess", network: "predict" };
+const PARTS = { copy: "pixels in", face: "find face", network: "network", rest: "the rest" };
+const PICTURE_PARTS = { copy: "pixels in", face: "detect", rest: "preprocess", network: "predict" };
 const options = new URLSearchParams(location.search);  // ?runtime=numpy, ?seconds=60
 
 // --- the worker -----------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ async function picturesAreScored(page) {
   await shoot(page, "picture-390x844");
   assert.match(shipped, /^[01]\.\d\d$/);
   assert.equal(await boxed(page), true);
-  assert.deepEqual(await page.locator("#stages dt").allInnerTexts(), ["copy the pixels", "detect", "preprocess", "predict"]);
+  assert.deepEqual(await page.locator("#stages dt").allInnerTexts(), ["pixels in", "detect", "preprocess", "predict"]);
   const before = await page.locator("#total").getAttribute("data-ms");
   await page.setInputFiles("#file", process.env.RATTA_PICTURE);
   await until(page, (old) => document.getElementById("total").dataset.ms !== old, before);
