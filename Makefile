@@ -12,8 +12,8 @@ test: .venv-test/ready
 	.venv-test/bin/pytest
 
 lint: .venv-test/ready
-	.venv-test/bin/ruff format --check ratta tests bench
-	.venv-test/bin/ruff check ratta tests bench
+	.venv-test/bin/ruff format --check ratta tests bench docs/browser
+	.venv-test/bin/ruff check ratta tests bench docs/browser
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 

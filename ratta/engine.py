@@ -11,7 +11,7 @@ import numpy as np
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
 from ratta.decision import Judge, Policy, check_time
 from ratta.errors import BundleError, InputError
-from ratta.inference import Network, NumpySession, OrtSession
+from ratta.inference import Network, NumpySession, OrtSession, WebSession
 from ratta.perception import BlazeFace, Perception, QualityLimits, check_color
 from ratta.records import Box, Decision, Reason, Refusal, Score, Verdict
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     BoxLike = Box | tuple[float, float, float, float]
 
-RUNTIMES = ("numpy", "onnxruntime")
+RUNTIMES = ("numpy", "onnxruntime", "web")
 OUTPUTS = ("logits", "embedding", "cut")
 
 
@@ -63,7 +63,7 @@ def load(
     detector : FaceDetector, optional
         Finds faces; the shipped BlazeFace by default.
     runtime : str
-        "onnxruntime", or "numpy" where ONNX Runtime does not exist.
+        "onnxruntime"; "web" in a browser (see `ratta.inference.web_session`); "numpy" where neither exists.
     threads : int
         For ONNX Runtime.
     max_attempts : int
@@ -129,6 +129,8 @@ def open_graph(graph: bytes, *, runtime: str, threads: int = 1, name: str = "mod
         return OrtSession(graph, threads=threads, name=name)
     if runtime == "numpy":
         return NumpySession(graph)
+    if runtime == "web":
+        return WebSession(graph, name=name)
     raise InputError(f"runtime: expected one of {RUNTIMES}, got {runtime!r}")
 
 

@@ -1,5 +1,6 @@
 """What several tests share: the shipped engine, a face, and frames that hold it."""
 
+from importlib.util import find_spec
 from itertools import count, islice
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ratta.records import Box, Face
 @pytest.fixture(scope="session")
 def shipped():
     """The engine as users load it; tests that advance it reset it."""
-    return ratta.load()
+    return ratta.load(runtime="onnxruntime" if find_spec("onnxruntime") else "numpy")
 
 
 @pytest.fixture(scope="session")

@@ -219,7 +219,8 @@ def test_arguments_are_not_kept(tiny_bundle, textured):
     copied.step(textured, t=0.0)
     frame[:] = 0
     for i in range(3):
-        assert kept.step(textured, t=0.2 + i) == copied.step(textured, t=0.2 + i)
+        # By what they show: nan is not itself, and since Python 3.13 records compare field by field.
+        assert repr(kept.step(textured, t=0.2 + i)) == repr(copied.step(textured, t=0.2 + i))
 
 
 def test_attempts_count_without_closing(engine, graph, textured):

@@ -142,8 +142,12 @@ def measure(
 
 
 def judged_clock(threads: int) -> str:
-    """Return "cpu" where one thread does the work and the process clock is fine enough, else "wall"."""
-    return "cpu" if threads == 1 and time.get_clock_info("process_time").resolution <= 1e-6 else "wall"
+    """Return "cpu" where one thread does the work and the process has a fine clock of its own, else "wall".
+
+    A browser has none: there the process clock is the wall clock under another name.
+    """
+    fine = time.get_clock_info("process_time").resolution <= 1e-6
+    return "cpu" if threads == 1 and fine and sys.platform != "emscripten" else "wall"
 
 
 def describe_model(model: str, engine: Engine) -> Model:

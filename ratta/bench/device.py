@@ -28,7 +28,7 @@ class Device:
     Attributes
     ----------
     cpu : str or None
-        The processor's name; on Android the phone's model.
+        The processor's name; on Android the phone's model; in a browser what the browser calls itself.
     architecture, system, release, python : str
         As the platform reports them.
     cores : int or None
@@ -79,13 +79,17 @@ def read_device(root: Path = ROOT) -> Device:
     frequency = root / "sys/devices/system/cpu/cpu0/cpufreq"
     return Device(
         cpu=_first(
-            lambda: _cpu_line(root, "model name"), _android_model, _mac_brand, lambda: platform.processor() or None
+            lambda: _cpu_line(root, "model name"),
+            _android_model,
+            _mac_brand,
+            _browser_name,
+            lambda: platform.processor() or None,
         ),
         architecture=platform.machine(),
         system="android" if sys.platform == "android" else platform.system(),
         release=platform.release(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
-        cores=os.cpu_count(),
+        cores=_first(_browser_cores, os.cpu_count),
         usable_cores=guarded(lambda: len(os.sched_getaffinity(0))),
         max_mhz=guarded(lambda: int(_text(frequency / "cpuinfo_max_freq")) / 1000),
         governor=guarded(lambda: _text(frequency / "scaling_governor")),
@@ -150,6 +154,24 @@ def _mac_brand() -> str | None:
     return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip() or None
 
 
+def _browser_name() -> str:
+    import js  # Python in a browser has it, no other
+
+    return str(js.navigator.userAgent)
+
+
+def _browser_cores() -> int:
+    import js
+
+    return int(js.navigator.hardwareConcurrency)
+
+
+def _web_version() -> str:
+    import js
+
+    return str(js.ort.env.versions.web)
+
+
 def _proc_memory_mb(root: Path) -> float | None:
     for line in _text(root / "proc/meminfo").splitlines():
         if line.startswith("MemTotal:"):
@@ -165,4 +187,5 @@ def _psutil_memory_mb() -> float | None:
 
 def _versions() -> dict[str, str]:
     found = {name: guarded(partial(importlib.metadata.version, name)) for name in VERSIONS_OF}
+    found["onnxruntime-web"] = guarded(_web_version)
     return {name: version for name, version in found.items() if version is not None}

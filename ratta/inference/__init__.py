@@ -3,5 +3,6 @@
 from ratta.inference.network import Network
 from ratta.inference.numpy_session import NumpySession
 from ratta.inference.session import OrtSession, Session
+from ratta.inference.web_session import WebSession
 
-__all__ = ["Network", "NumpySession", "OrtSession", "Session"]
+__all__ = ["Network", "NumpySession", "OrtSession", "Session", "WebSession"]

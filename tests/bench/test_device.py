@@ -1,4 +1,6 @@
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -91,3 +93,14 @@ def test_a_probe_that_fails_is_none(error: type[Exception]) -> None:
         raise error("denied")
 
     assert guarded(probe) is None
+
+
+def test_a_browser_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name stands for the processor's, its cores are those it admits to, and onnxruntime-web has a version."""
+    js = ModuleType("js")
+    js.navigator = SimpleNamespace(userAgent="Browser/1.0 (phone)", hardwareConcurrency=8)  # type: ignore[attr-defined]
+    js.ort = SimpleNamespace(env=SimpleNamespace(versions=SimpleNamespace(web="1.30.0")))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "js", js)
+    monkeypatch.delenv("ANDROID_ROOT", raising=False)
+    device = read_device(tmp_path)
+    assert ("Browser/1.0 (phone)", 8, "1.30.0") == (device.cpu, device.cores, device.versions["onnxruntime-web"])

@@ -1,15 +1,20 @@
 """Curves against scikit-learn on random scores with ties, and against small tables."""
 
 import math
+from types import ModuleType
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from ratta.errors import InputError
 from ratta.metrics import ScoreSet, auc, bpcer_at_apcer, curve, eer, probit
 
 NAN = float("nan")
+
+
+@pytest.fixture
+def sklearn() -> ModuleType:
+    return pytest.importorskip("sklearn.metrics")
 
 
 def random_scores(seed: int, *, decimals: int, n: int = 300) -> ScoreSet:
@@ -23,31 +28,31 @@ def random_scores(seed: int, *, decimals: int, n: int = 300) -> ScoreSet:
 
 @pytest.mark.parametrize("decimals", [0, 1, 8])
 @pytest.mark.parametrize("seed", range(5))
-def test_auc_parity(seed: int, decimals: int) -> None:
+def test_auc_parity(sklearn: ModuleType, seed: int, decimals: int) -> None:
     """The rank statistic is scikit-learn's area, ties included."""
     s = random_scores(seed, decimals=decimals)
     known = ~s.refused
-    assert pytest.approx(roc_auc_score(s.is_live[known], s.live_scores[known]), abs=1e-12) == auc(s)
+    assert pytest.approx(sklearn.roc_auc_score(s.is_live[known], s.live_scores[known]), abs=1e-12) == auc(s)
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 8])
 @pytest.mark.parametrize("seed", range(5))
-def test_curve_parity(seed: int, decimals: int) -> None:
+def test_curve_parity(sklearn: ModuleType, seed: int, decimals: int) -> None:
     """Every operating point is a point of scikit-learn's ROC curve, and there are equally many."""
     s = random_scores(seed, decimals=decimals)
     known = ~s.refused
-    fpr, tpr, _ = roc_curve(s.is_live[known], s.live_scores[known], drop_intermediate=False)
+    fpr, tpr, _ = sklearn.roc_curve(s.is_live[known], s.live_scores[known], drop_intermediate=False)
     ours = curve(s)
     np.testing.assert_allclose(ours.apcer[::-1], fpr, atol=1e-12)
     np.testing.assert_allclose(1 - ours.bpcer[::-1], tpr, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_eer_lies_where_the_curve_crosses(seed: int) -> None:
+def test_eer_lies_where_the_curve_crosses(sklearn: ModuleType, seed: int) -> None:
     """The EER differs from the interpolated crossing of scikit-learn's curve by no more than one step of the curve."""
     s = random_scores(seed, decimals=8)
     known = ~s.refused
-    fpr, tpr, _ = roc_curve(s.is_live[known], s.live_scores[known], drop_intermediate=False)
+    fpr, tpr, _ = sklearn.roc_curve(s.is_live[known], s.live_scores[known], drop_intermediate=False)
     i = int(np.argmax(fpr >= 1 - tpr))
     step = max(fpr[i] - fpr[i - 1], tpr[i] - tpr[i - 1])
     low, high = sorted((max(fpr[i - 1], 1 - tpr[i]), min(fpr[i], 1 - tpr[i - 1])))

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import beta
 
 from ratta.errors import InputError
 from ratta.metrics import (
@@ -25,6 +24,7 @@ from ratta.metrics import (
 def test_clopper_pearson_parity(errors: int, n: int, confidence: float) -> None:
     """The ends are SciPy's beta quantiles."""
     tail = (1 - confidence) / 2
+    beta = pytest.importorskip("scipy.stats").beta
     low = beta.ppf(tail, errors, n - errors + 1) if errors else 0.0
     high = beta.ppf(1 - tail, errors + 1, n - errors) if errors < n else 1.0
     assert pytest.approx((low, high), rel=1e-9) == clopper_pearson(errors, n, confidence=confidence)

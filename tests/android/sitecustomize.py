@@ -1,0 +1,22 @@
+"""Makes a Python believe that it runs on a phone: every interpreter does that has this folder on its PYTHONPATH.
+
+The platform calls itself "android", and /proc and /sys are denied: all of both, where a real phone denies most.
+"""
+
+import os
+import sys
+
+DENIED = ("/proc", "/sys")
+EVENTS = ("open", "os.listdir", "os.scandir")
+
+
+def deny(event, arguments):
+    if event not in EVENTS or not isinstance(arguments[0], str | bytes | os.PathLike):
+        return
+    path = os.fsdecode(arguments[0])
+    if path in DENIED or path.startswith(tuple(f"{folder}/" for folder in DENIED)):
+        raise PermissionError(13, "Permission denied", path)
+
+
+sys.platform = "android"
+sys.addaudithook(deny)
