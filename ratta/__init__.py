@@ -2,7 +2,7 @@
 
 from ratta.bundle import read_bundle
 from ratta.decision import Policy
-from ratta.engine import Engine, Session, load
+from ratta.engine import Engine, load
 from ratta.errors import (
     BundleError,
     DataError,
@@ -15,6 +15,7 @@ from ratta.errors import (
 )
 from ratta.perception import QualityLimits
 from ratta.records import Box, Decision, Reason, Score, Verdict
+from ratta.session import Session
 
 __version__ = "0.1.0"
 

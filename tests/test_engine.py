@@ -9,10 +9,11 @@ import ratta
 from ratta.adaptation.drift import Band
 from ratta.adaptation.kept import Attempt
 from ratta.bundle import DEFAULT_MODEL, find_bundle, write_bundle
-from ratta.engine import Engine, as_box
+from ratta.engine import Engine
 from ratta.errors import BundleError, InputError
 from ratta.inference import Network
 from ratta.records import Box, Face, Reason, Verdict
+from ratta.session import as_box
 
 FACE = Box(200, 100, 400, 340)
 

@@ -14,9 +14,10 @@ from ratta.bench.command import measure
 from ratta.bench.report import render
 from ratta.bench.schema import to_json
 from ratta.bundle import DEFAULT_MODEL, read_detector
-from ratta.engine import Session, open_graph
+from ratta.engine import open_graph
 from ratta.perception import BlazeFace
 from ratta.records import Reason, Verdict
+from ratta.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,8 +22,9 @@ from ratta.bench.scenarios import STREAM_FPS, Answering, race_contestants, susta
 from ratta.bench.schema import json_schema
 from ratta.bench.timing import race
 from ratta.bundle import DEFAULT_MODEL, DETECTOR_FOLDER, find_bundle, models_folder
-from ratta.engine import RUNTIMES, Session, load
+from ratta.engine import RUNTIMES, load
 from ratta.errors import InputError, RattaError
+from ratta.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,9 +14,9 @@ from ratta.bench.frames import Stream
 from ratta.bench.result import BARE, PIPELINE, STEP, Sustained, Throughput, Timing
 from ratta.bench.stages import scene_crop, stage_contestants
 from ratta.bench.timing import Contestant, ratios_over, spread
-from ratta.engine import Session
 from ratta.errors import DataError
 from ratta.records import Verdict
+from ratta.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

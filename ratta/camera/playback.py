@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ratta.engine import Engine, Session
+    from ratta.engine import Engine
+    from ratta.session import Session
 
     Picture = npt.NDArray[np.uint8]
     Clock = Callable[[], float]

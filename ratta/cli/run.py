@@ -29,9 +29,10 @@ from ratta.cli.lines import JsonLines, decision_entry
 from ratta.cli.paint import number, paint
 from ratta.cli.progress import Progress
 from ratta.decision import Policy
-from ratta.engine import Engine, Session, load
+from ratta.engine import Engine, load
 from ratta.errors import InputError, SourceError
 from ratta.records import Decision, Reason, Verdict, logit
+from ratta.session import Session
 
 if TYPE_CHECKING:
     import argparse

@@ -26,9 +26,10 @@ from ratta.camera.recorder import (
 )
 from ratta.camera.sources import SourceFrame
 from ratta.cli.progress import Progress
-from ratta.engine import as_box, open_graph
+from ratta.engine import open_graph
 from ratta.errors import InputError
 from ratta.perception import BlazeFace
+from ratta.session import as_box
 
 if TYPE_CHECKING:
     import argparse
