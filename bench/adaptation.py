@@ -146,7 +146,7 @@ def make_adapter(source: Source, variant: str, on_event) -> Adapter:
     model, reference = source.model, source.reference
     parts = {"early": Early.MOMENTS if variant == "moments" else Early.TONE, "late": variant != "no late"}
     if variant in ("no penalty", "no table"):
-        kind, least = (Unpunished, 0.03) if variant == "no penalty" else (Unpunished, -1.0)
+        kind, least = (Unpunished, 0.04) if variant == "no penalty" else (Unpunished, -1.0)
         parts["tones"] = kind(reference.tones, threshold_logit=model.threshold_logit, min_gain=least)
     if variant == "no trial":
         parts["trials"] = Untried(model, reference)

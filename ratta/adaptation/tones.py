@@ -121,15 +121,17 @@ class ToneReference:
         Returns
         -------
         penalty, gain : float
-            In log-odds; and the expected fall of ACER (worst species), in shares of 1.
+            In log-odds; and the expected fall of ACER (worst species), in shares of 1. No gain is expected where live
+            faces would pass less often than now: that would only move errors from one side to the other.
         """
         now = self.shift_passing[change]
         candidates = np.concatenate(([threshold_logit], np.sort(self.logits, axis=None)))
         for threshold in candidates[candidates >= threshold_logit]:
             then = self.passing(float(threshold) + (threshold > threshold_logit) * 1e-9)
             if (then[1:] <= now[1:]).all():
-                return float(threshold - threshold_logit), _acer(now) - _acer(then)
-        return float(candidates[-1] - threshold_logit), _acer(now) - 0.5
+                gain = _acer(now) - _acer(then) if then[0] >= now[0] else 0.0
+                return float(threshold - threshold_logit), gain
+        return float(candidates[-1] - threshold_logit), 0.0
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """As plain arrays, for a bundle's `statistics.npz`."""
@@ -192,7 +194,7 @@ class ToneMatching:
         min_share: float = 0.15,
         min_change: float = 0.04,
         max_left: float = 0.04,
-        min_gain: float = 0.03,
+        min_gain: float = 0.04,
     ) -> None:
         if min(every, min_sessions) < 1 or window < min_sessions or not 0 <= min_share < 0.5:
             raise InputError(
