@@ -44,19 +44,8 @@ CLEAN = "clean"
 TONE = ("dark-1.5", "dark-2.2", "bright-0.7", "bright-0.5", "contrast-0.7", "contrast-0.5", "cast-mild", "cast-strong")
 WORST = ("contrast-0.5", "cast-strong", "dark-2.2")
 PAUSE_S, STEP_S = 30.0, 0.2
-SHIFTS = (
-    *WORST,
-    "bright-0.5",
-    "other-sensor",
-    "exposure-noise",
-    "other-lens",
-    "compression",
-    "infrared",
-    "night",
-    "far",
-)
 PARTS = ("no penalty", "no table", "no trial", "no arbiter", "moments", "no late")
-CHOSEN_ON, CONFIRMED_ON = ("weak-0", "strong-0"), ("weak-1", "strong-1", "weak-2", "strong-2")
+SOURCES = ("weak-1", "strong-1", "weak-2", "strong-2", "weak-0", "strong-0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,17 +187,15 @@ def stream_of(corpus: Path, change: str, kind: str, order: int) -> list[Shown]:
 
 def jobs() -> Iterator[tuple[str, str, str, str, int]]:
     """Variant, source, change, stream, order."""
-    orders = {name: 1 + place // 2 for place, name in enumerate((*CONFIRMED_ON, *CHOSEN_ON))}
-    for change, name in product((CLEAN, *SHIFTS), CONFIRMED_ON):
+    orders = {name: 11 + place for place, name in enumerate(SOURCES)}
+    for change, name in product((CLEAN, *WORST), SOURCES):
         yield "ratta", name, change, "sessions", orders[name]
     kinds = ("return", "live-only", "attack-only", "live-heavy", "attack-heavy")
     for change, kind in product(("contrast-0.5", "cast-strong"), kinds):
         yield "ratta", "weak-1", change, kind, 5
     for variant, change in product(PARTS, (*WORST, "infrared")):
-        yield variant, "weak-1", change, "sessions", 1
-    for name, change in product(CHOSEN_ON, WORST):
-        yield "ratta", name, change, "sessions", orders[name]
-    for name, change in product(CONFIRMED_ON, CHANGES):
+        yield variant, "weak-1", change, "sessions", orders["weak-1"]
+    for change, name in product((c for c in CHANGES if c not in WORST), SOURCES):
         yield "ratta", name, change, "sessions", orders[name]
 
 
