@@ -5,6 +5,7 @@ The platform calls itself "android", and /proc and /sys are denied: all of both,
 
 import os
 import sys
+import sysconfig
 
 DENIED = ("/proc", "/sys")
 EVENTS = ("open", "os.listdir", "os.scandir")
@@ -18,5 +19,7 @@ def deny(event, arguments):
         raise PermissionError(13, "Permission denied", path)
 
 
+# Python looks for its build's settings under a name with the platform in it: let it find its own.
+os.environ["_PYTHON_SYSCONFIGDATA_NAME"] = sysconfig._get_sysconfigdata_name()
 sys.platform = "android"
 sys.addaudithook(deny)
