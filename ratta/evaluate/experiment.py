@@ -46,7 +46,10 @@ class PoolDomain(_Strict):
 
 
 class CorpusDomain(_Strict):
-    """One split of a corpus; `frames` at most are taken from a presentation, evenly spread."""
+    """One split of a corpus; `frames` at most are taken from a presentation, evenly spread.
+
+    `people` is a part of the split's subjects, as in `SimulatedDomain`.
+    """
 
     kind: Literal["oulu-npu", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof", "nuaa", "folder", "manifest"]
     root: Path
@@ -56,6 +59,7 @@ class CorpusDomain(_Strict):
     fold: int | None = Field(default=None, ge=1, le=6)
     camera: str | None = None
     subjects: tuple[str, ...] | None = None
+    people: tuple[Share, Share] = (0.0, 1.0)
 
 
 class SimulatedDomain(_Strict):
@@ -63,6 +67,7 @@ class SimulatedDomain(_Strict):
 
     `portraits` is a folder prepared by `ratta.simulate.prepare_portraits`. `people` is a part of its identities, as
     shares in the order of the hash of their names: training keeps 0 to 0.1 for validation, and never sees 0.1 to 0.2.
+    `frame_size` is the height and width of the frames.
     """
 
     kind: Literal["simulated"]
@@ -72,6 +77,7 @@ class SimulatedDomain(_Strict):
     illuminants: tuple[str, ...] = ()
     sessions: int = Field(default=1, ge=1)
     frames: int = Field(default=8, ge=1)
+    frame_size: tuple[int, int] = (480, 640)
     seed: int = 0
 
 
