@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import io
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ratta.errors import InputError, TrainingError
+from ratta.train.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from ratta.train.distil import Distiller, LossWeights, flip, student_pixels
 from ratta.train.network import MobileNetV3Small, Network
 from ratta.train.optim import MuonAdam
@@ -355,40 +354,4 @@ class Trainer(Loop):
         self.samples = state["samples"]
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> Path:
-    """Write a state atomically; it holds tensors and plain values only."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return write_atomically(path, buffer.getvalue())
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running code from it."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"{path.name}: expected a checkpoint, got {error}; remove it to start anew") from error
-    return state
-
-
-def write_atomically(path: Path, data: bytes) -> Path:
-    """Write a file completely or not at all.
-
-    Raises
-    ------
-    TrainingError
-        If the disk is full or the folder cannot be written; the older file is untouched.
-    """
-    partial = path.with_suffix(path.suffix + ".partial")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise TrainingError(
-            f"{path.name}: expected room to write {len(data)} bytes, got {error}; free space"
-        ) from error
-    return path
+__all__ = ["Loop", "RunSettings", "TrainSettings", "Trainer", "load_checkpoint", "save_checkpoint", "write_atomically"]
