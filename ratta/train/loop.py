@@ -187,7 +187,7 @@ class Loop:
         self.curves.append({"step": self.step_index, "samples": self.samples, "elapsed_s": self.elapsed_s, **figures})
 
     def told(self) -> str:
-        """What the progress line says of the data and of the last figures."""
+        """Say what the progress line tells of the data and of the last figures."""
         last = self.curves[-1] if self.curves else {}
         return " ".join(f"{k}={v:.3f}" for k, v in last.items() if k not in ("step", "samples", "elapsed_s"))
 
@@ -342,7 +342,7 @@ class Trainer(Loop):
         return found
 
     def told(self) -> str:
-        """What the progress line says."""
+        """Say how many inputs were made, and of what size, before the figures."""
         made = self.made() if self.made is not None else self.samples
         return f"made {made} size {self.size} {super().told()}"
 

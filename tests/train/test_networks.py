@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
 from ratta.errors import InputError
+from ratta.train.export import export_graph
 from ratta.train.network import NETWORKS, StudentOutput, make_network
 from ratta.train.network.units import StochasticDepth
 
@@ -57,3 +61,24 @@ def test_stochastic_depth_keeps_the_mean() -> None:
     assert torch.equal(found[:, 0, 0, 0], found[:, 0, 1, 1])
     assert 1.0 == pytest.approx(float(found.mean()), abs=0.15)
     assert torch.equal(torch.ones(4, 1, 1, 1), layer.eval()(torch.ones(4, 1, 1, 1)))
+
+
+@pytest.mark.parametrize("name", ["mobilenet-v2", "efficientnet-b0"])
+def test_export_agrees_with_torch(name: str, tmp_path: Path) -> None:
+    """Logits and embedding of the folded graph are torch's; nothing but the graph is written."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    network = make_network(name)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.8, 1.5)
+    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    report = export_graph(network, size=64, path=tmp_path / "model.onnx", crops=crops)
+    assert report.max_deviation < 1e-3
+    assert ["model.onnx"] == [path.name for path in tmp_path.iterdir()]
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    embedding = session.run(["embedding"], {"pixels": crops})[0]
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255).embedding
+    np.testing.assert_allclose(embedding, expected, atol=1e-3)

@@ -69,10 +69,10 @@ class Bright:
     """A teacher that calls bright crops live, and offers one feature map."""
 
     size, crop_scale = 16, 1.35
-    widths = {"middle": 3}
 
     def __init__(self) -> None:
         self.seen: list[torch.Tensor] = []
+        self.widths = {"middle": 3}
 
     def opinion(self, view: torch.Tensor) -> Opinion:
         self.seen.append(view)
