@@ -217,6 +217,8 @@ def explain(error: ValidationError, where: str) -> str:
 def _anchored(value: Any, key: str, folder: Path) -> Any:
     if isinstance(value, dict):
         return {k: _anchored(v, k, folder) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_anchored(one, "", folder) for one in value]
     if key in ("model", "root", "path", "portraits") and isinstance(value, str):
         candidate = folder / value
         # A model may also be the name of a shipped one.
