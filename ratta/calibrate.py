@@ -6,14 +6,18 @@ the test set either.
 
 from __future__ import annotations
 
+import io
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ratta.bundle import Calibration
-from ratta.errors import DataError
-from ratta.metrics import ScoreSet, choose_threshold
+from ratta.bundle import Bundle, Calibration, Contract, find_bundle, read_bundle, write_bundle
+from ratta.errors import BundleError, DataError
+from ratta.inference import OrtSession
+from ratta.metrics import ScoreSet, Summary, Threshold, choose_threshold, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
     from ratta.inference import Session
 
     Floats = npt.NDArray[np.float64]
+    Sample = tuple[npt.NDArray[np.uint8], bool, str, str, str]
 
 SCORE_RANGE = (0.02, 0.98)
 """Thresholds stay inside it: a development set without errors must not ask for certainty."""
@@ -70,9 +75,7 @@ class SourceReadings:
             raise DataError("readings: expected finite numbers, got nan or inf; check the network and the crops")
 
 
-def read_sources(
-    session: Session, samples: Iterable[tuple[npt.NDArray[np.uint8], bool, str, str, str]]
-) -> SourceReadings:
+def read_sources(session: Session, samples: Iterable[Sample]) -> SourceReadings:
     """Run the network over labelled crops.
 
     Parameters
@@ -222,3 +225,137 @@ def source_statistics(
 
 def _choose(rng: np.random.Generator, candidates: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.intp]:
     return np.sort(rng.choice(candidates, min(count, len(candidates)), replace=False))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Parts:
+    """A model but for its calibration."""
+
+    name: str
+    version: str
+    licence: str
+    contract: Contract
+    graph: bytes
+    affine: dict[str, npt.NDArray[Any]]
+    card: str
+
+
+def read_parts(model: str, *, crop_scale: float | None = None) -> Parts:
+    """Read a folder that `ratta export` wrote, or a model.
+
+    Parameters
+    ----------
+    model : str
+        An exported folder (`model.onnx`, `affine.npz`, `facts.json`), a model folder, or a shipped model's name.
+    crop_scale : float, optional
+        Of an exported network whose facts do not say; 2.7 by default.
+
+    Raises
+    ------
+    BundleError
+        If it is neither, or an exported network without the parts that a bundle needs.
+    """
+    folder = Path(model)
+    if (folder / "facts.json").is_file():
+        return _exported(folder, crop_scale)
+    bundle = read_bundle(find_bundle(model))
+    return Parts(
+        name=bundle.name,
+        version=bundle.version,
+        licence=bundle.licence,
+        contract=bundle.contract,
+        graph=bundle.graph,
+        affine=bundle.affine,
+        card=bundle.card,
+    )
+
+
+def _exported(folder: Path, crop_scale: float | None) -> Parts:
+    try:
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        graph = (folder / "model.onnx").read_bytes()
+        with np.load(io.BytesIO((folder / "affine.npz").read_bytes()), allow_pickle=False) as archive:
+            affine = {name: archive[name] for name in archive.files}
+        size, std = int(facts["input"]["size"]), float(facts["normalisation"]["std"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{folder}: expected model.onnx, affine.npz and facts.json of an exported MobileNetV3-Small, got "
+            f"{type(error).__name__}: {error}; run ratta export"
+        ) from error
+    scale = float(crop_scale or facts.get("crop_scale") or 2.7)
+    card = f"# {folder.name}\n\nWhat it learnt from is not stated.\n\n```json\n{json.dumps(facts, indent=1)}\n```\n"
+    return Parts(
+        name=folder.name,
+        version="1",
+        licence="not stated",
+        contract=Contract(size=size, crop_scale=scale, mean=(0.0, 0.0, 0.0), std=(std, std, std)),
+        graph=graph,
+        affine=affine,
+        card=card,
+    )
+
+
+def calibrated(
+    parts: Parts,
+    samples: Iterable[Sample],
+    *,
+    folder: str | Path,
+    origin: str,
+    live_policy: str = "apcer=0.05",
+    spoof_policy: str = "bpcer=0.02",
+) -> tuple[Bundle, Summary]:
+    """Calibrate a model on development crops and write it as a complete bundle.
+
+    Parameters
+    ----------
+    parts : Parts
+    samples : iterable of (crop (S, S, 3) uint8 RGB, is_live, species, subject, session)
+        Of people whom the network was not trained on.
+    folder : path
+        Of the new bundle.
+    origin, live_policy, spoof_policy
+        As in `calibrate`.
+
+    Returns
+    -------
+    Bundle, Summary
+        The figures are of the very crops that it was calibrated on: its AUC says something of the network, its error
+        rates nothing.
+    """
+    readings = read_sources(OrtSession(parts.graph), samples)
+    made = calibrate(readings, origin=origin, live_policy=live_policy, spoof_policy=spoof_policy)
+    scores = ScoreSet(
+        live_scores=1 / (1 + np.exp(-(readings.margins / made.temperature + made.bias))),
+        is_live=readings.is_live,
+        species=readings.species,
+        subjects=readings.subjects,
+    )
+    bundle = write_bundle(
+        folder,
+        name=parts.name,
+        version=parts.version,
+        licence=parts.licence,
+        contract=parts.contract,
+        calibration=made,
+        graph=parts.graph,
+        affine=parts.affine,
+        statistics=everything_about(readings),
+        card=_with_calibration(parts.card, made),
+    )
+    return bundle, summary(scores, Threshold(made.live_threshold, live_policy, made.origin))
+
+
+def everything_about(readings: SourceReadings) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of a bundle's `statistics.npz`: the one place where another room's reference is added."""
+    return source_statistics(readings)
+
+
+def _with_calibration(card: str, made: Calibration) -> str:
+    """Say in the card where this bundle's thresholds come from, in place of an earlier such note."""
+    note = (
+        "## Calibration of this copy\n\n"
+        f"Temperature {made.temperature:.3f}, bias {made.bias:.3f}, live from {made.live_threshold:.3f} on, spoof up "
+        f"to {made.spoof_threshold:.3f}; from {made.origin}. Error rates that stand elsewhere in this card were measured "
+        "at earlier thresholds, if at any.\n"
+    )
+    return card.partition("## Calibration of this copy")[0].rstrip() + "\n\n" + note

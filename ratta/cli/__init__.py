@@ -14,7 +14,7 @@ from ratta.errors import RattaError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("run", "demo", "info", "simulate", "eval", "sweep", "train")
+COMMANDS = ("run", "demo", "info", "simulate", "eval", "sweep", "train", "export", "calibrate")
 EPILOG = "exit status: 0 yes or done, 1 not live (ratta run), 2 an error, 130 interrupted"
 
 

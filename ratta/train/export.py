@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ratta.errors import TrainingError
+from ratta.errors import BundleError, TrainingError
+from ratta.inference import NumpySession
 from ratta.train.checkpoint import write_atomically
 from ratta.train.graph import Array, build_graph, stored_name
 from ratta.train.network import MobileNetV3Small, Network, normalise
@@ -137,6 +138,21 @@ def max_deviation(network: Network, graph: bytes, crops: NDArray[np.uint8], *, s
     return worst
 
 
+def numpy_deviation(network: Network, graph: bytes, crops: NDArray[np.uint8], *, std: float = 255.0) -> float | None:
+    """Largest absolute logit difference between torch and the NumPy runtime; `None` where it cannot run the graph."""
+    try:
+        session = NumpySession(graph)
+    except BundleError:
+        return None
+    worst = 0.0
+    for crop in crops:
+        with torch.inference_mode():
+            expected = network.eval()(normalise(torch.from_numpy(crop[None]), std=std)).logits.numpy()
+        found = dict(zip(session.outputs, session.run({"pixels": crop[None]}), strict=True))["logits"]
+        worst = max(worst, float(np.abs(expected - found).max()))
+    return worst
+
+
 def card_facts(
     network: Network, report: ExportReport, *, size: int, run: dict[str, Any], std: float = 255.0
 ) -> dict[str, Any]:
@@ -157,4 +173,13 @@ def card_facts(
     }
 
 
-__all__ = ["MAX_BYTES", "ExportReport", "affine_parts", "build_graph", "card_facts", "export_graph", "stored_name"]
+__all__ = [
+    "MAX_BYTES",
+    "ExportReport",
+    "affine_parts",
+    "build_graph",
+    "card_facts",
+    "export_graph",
+    "numpy_deviation",
+    "stored_name",
+]
