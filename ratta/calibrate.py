@@ -355,7 +355,7 @@ def _with_calibration(card: str, made: Calibration) -> str:
     note = (
         "## Calibration of this copy\n\n"
         f"Temperature {made.temperature:.3f}, bias {made.bias:.3f}, live from {made.live_threshold:.3f} on, spoof up "
-        f"to {made.spoof_threshold:.3f}; from {made.origin}. Error rates that stand elsewhere in this card were measured "
-        "at earlier thresholds, if at any.\n"
+        f"to {made.spoof_threshold:.3f}; from {made.origin}. Error rates that stand elsewhere in this card were "
+        "measured at earlier thresholds, if at any.\n"
     )
     return card.partition("## Calibration of this copy")[0].rstrip() + "\n\n" + note
