@@ -339,13 +339,13 @@ def calibrated(
         calibration=made,
         graph=parts.graph,
         affine=parts.affine,
-        statistics=everything_about(readings),
+        statistics=all_statistics(readings),
         card=_with_calibration(parts.card, made),
     )
     return bundle, summary(scores, Threshold(made.live_threshold, live_policy, made.origin))
 
 
-def everything_about(readings: SourceReadings) -> dict[str, npt.NDArray[Any]]:
+def all_statistics(readings: SourceReadings) -> dict[str, npt.NDArray[Any]]:
     """All arrays of a bundle's `statistics.npz`: the one place where another room's reference is added."""
     return source_statistics(readings)
 

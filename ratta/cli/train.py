@@ -28,23 +28,23 @@ LATENCY_SECONDS = 5.0
 HELP = "train a model: from portraits and a teacher, or on labelled data"
 
 
-def add_arguments(parser: argparse._ActionsContainer) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `ratta train`."""
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="checkpoints, curves, the model or the table")
     labelled = parser.add_argument_group("on labelled data")
     labelled.add_argument("experiment", nargs="?", type=Path, help="experiment file, TOML or JSON")
     labelled.add_argument("--data", nargs="+", metavar="NAME", help="data domains of the file to use, mixed")
     labelled.add_argument("--storage", metavar="URL", help="the study's database, if several machines share it")
-    parser = parser.add_argument_group("from portraits and a teacher")
-    parser.add_argument("--portraits", type=Path, metavar="FOLDER", help="pictures, one per person")
-    parser.add_argument("--teacher", type=Path, metavar="FILE", help="a Silent-Face state dictionary")
-    parser.add_argument("--second-teacher", type=Path, metavar="FILE", help="another one, for a second opinion")
-    parser.add_argument("--minutes", type=float, default=120.0, help="training time (%(default)s)")
-    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="weights of an earlier run to begin from")
-    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="(%(default)s)")
-    parser.add_argument("--card", type=Path, metavar="FILE", help="a template that says what the model learnt from")
-    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    parser.add_argument("--name", default="my-model", help="of the model folder inside --output (%(default)s)")
+    distilled = parser.add_argument_group("from portraits and a teacher")
+    distilled.add_argument("--portraits", type=Path, metavar="FOLDER", help="pictures, one per person")
+    distilled.add_argument("--teacher", type=Path, metavar="FILE", help="a Silent-Face state dictionary")
+    distilled.add_argument("--second-teacher", type=Path, metavar="FILE", help="another one, for a second opinion")
+    distilled.add_argument("--minutes", type=float, default=120.0, help="training time (%(default)s)")
+    distilled.add_argument("--start", type=Path, metavar="CHECKPOINT", help="weights of an earlier run to begin from")
+    distilled.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="(%(default)s)")
+    distilled.add_argument("--card", type=Path, metavar="FILE", help="a template that says what the model learnt from")
+    distilled.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    distilled.add_argument("--name", default="my-model", help="of the model folder inside --output (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ratta.bundle import Contract
-from ratta.errors import DataError, InputError
+from ratta.errors import DataError, InputError, SourceError, TrainingError
 from ratta.evaluate.domains import prepare_pool
 from ratta.evaluate.experiment import Domain, Name, explain
 from ratta.evaluate.sessions import read_pool
@@ -177,7 +177,10 @@ class TrainingExperiment(_Strict):
                     raise ValueError(f"scenarios: {one.name}: expected its teacher {teacher.name} before it")
             if one.tuned and self.study is None:
                 raise ValueError(f"scenarios: {one.name}: expected a table [study], since it is tuned")
-            self.training_of(one, {})
+            try:
+                self.training_of(one, {})
+            except ValidationError as error:
+                raise ValueError(explain(error, f"training of {one.name}")) from error
         if self.parts is not None and set(self.parts) != set(PARTS):
             raise ValueError(f"parts: expected {', '.join(PARTS)}")
         wanted = set(self.use or ()).union(*(self.parts or {}).values())
@@ -238,14 +241,24 @@ def read_parts(settings: TrainingExperiment, pools: Path, *, progress: bool = Fa
         If a corpus does not fit, somebody would be in two parts, or a class is empty.
     SourceError
         If a picture cannot be decoded.
+    TrainingError
+        If the crops cannot be written.
     """
     contract = contract_of(settings)
 
     def sessions(names: tuple[str, ...]) -> list[Any]:
         found = []
         for name in names:
-            found += read_pool(prepare_pool(settings.data[name], contract, pools, progress=progress))
+            found += read_pool(cut(settings.data[name]))
         return found
+
+    def cut(domain: Any) -> Path:
+        try:
+            return prepare_pool(domain, contract, pools, progress=progress)
+        except SourceError:
+            raise
+        except OSError as error:
+            raise TrainingError(f"{pools}: expected room to write crops, got {error}; free space") from error
 
     if settings.parts is None:
         return divide(sessions(settings.use or tuple(settings.data)))

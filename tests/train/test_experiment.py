@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from ratta.errors import DataError, SourceError, TrainingError
 from ratta.evaluate.experiment import read_settings
 from ratta.evaluate.sessions import CropSession, write_pool
+from ratta.train import experiment as experiment_module
 from ratta.train import scenarios as scenarios_module
 from ratta.train import supervised, teachers
 from ratta.train.experiment import StudySettings, merged, parse_training, read_parts
@@ -124,7 +126,7 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"training": {"network": "vgg"}}, "network"),
+        ({"training": {"network": "vgg"}}, "training of teacher: network: .*, got 'vgg'"),
         ({"use": ["corpus"]}, "expected names of pool, got \\['corpus'\\]"),
         ({"study": None}, "expected a table \\[study\\], since it is tuned"),
         ({"parts": {"train": ["pool"]}}, "parts: expected train, validation, test"),
@@ -159,6 +161,17 @@ def test_a_corrupt_picture_is_named(values, tmp_path: Path) -> None:  # type: ig
     with pytest.raises(SourceError, match=r"ann/1/0\.png: expected a picture that OpenCV decodes, got none"):
         read_parts(parse_training({**values, **change}, where="x"), tmp_path / "pools")
     assert not list((tmp_path / "pools").glob("*/pool.json"))
+
+
+def test_a_full_disk_while_cutting(values, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """The error says where room is missing, and no half pool is taken for a whole one."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(experiment_module, "prepare_pool", full)
+    with pytest.raises(TrainingError, match=r"expected room to write crops, got .*No space left on device; free space"):
+        read_parts(parse_training(values, where="x"), tmp_path / "pools")
 
 
 def test_the_committed_experiments_fit() -> None:
