@@ -58,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ratta", description="Live face or presentation attack? On the device, with a reason.", epilog=EPILOG
+        prog="ratta",
+        description="Live face or presentation attack? On the device, with a reason.",
+        epilog=EPILOG,
+        # With a deeper indent argparse gives the longest command a line of its own.
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, indent_increment=1),
     )
     parser.add_argument("--version", action="version", version=f"ratta {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -167,20 +167,24 @@ class TrainingExperiment(_Strict):
     threshold: str = "eer"
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _scenarios_fit(self) -> Self:
         names = [one.name for one in self.scenarios]
         if len(set(names)) < len(names):
             raise ValueError("scenarios: expected different names")
         for index, one in enumerate(self.scenarios):
-            for teacher in one.teachers:
-                if isinstance(teacher, ScenarioTeacher) and teacher.name not in names[:index]:
-                    raise ValueError(f"scenarios: {one.name}: expected its teacher {teacher.name} before it")
+            late = [t.name for t in one.teachers if isinstance(t, ScenarioTeacher) and t.name not in names[:index]]
+            if late:
+                raise ValueError(f"scenarios: {one.name}: expected its teacher {late[0]} before it")
             if one.tuned and self.study is None:
                 raise ValueError(f"scenarios: {one.name}: expected a table [study], since it is tuned")
             try:
                 self.training_of(one, {})
             except ValidationError as error:
                 raise ValueError(explain(error, f"training of {one.name}")) from error
+        return self
+
+    @model_validator(mode="after")
+    def _data_fit(self) -> Self:
         if self.parts is not None and set(self.parts) != set(PARTS):
             raise ValueError(f"parts: expected {', '.join(PARTS)}")
         wanted = set(self.use or ()).union(*(self.parts or {}).values())
