@@ -202,8 +202,8 @@ def swap_table(rows: Sequence[SwapRow]) -> str:
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for row in rows:
         ratio = "1" if row.ratio is None else f"{row.ratio.value:.2f} ({row.ratio.low:.2f} to {row.ratio.high:.2f})"
-        cells = (row.name, row.input, f"{row.ms:.2f}", ratio, f"{row.mb:.2f}", _known(row.parameters, ","))
-        cells += (_known(100 * row.acer, ".1f"), _known(row.auc, ".3f"), row.origin, _known(row.mj, ".2f"))
+        cells = [row.name, row.input, f"{row.ms:.2f}", ratio, f"{row.mb:.2f}", _known(row.parameters, ",")]
+        cells += [_known(100 * row.acer, ".1f"), _known(row.auc, ".3f"), row.origin, _known(row.mj, ".2f")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -49,11 +49,11 @@ class LinearBottleneck(nn.Module):
 
     def units(self) -> Iterator[tuple[str, nn.Sequential]]:
         """Give the block's units of convolution, normalisation and activation, each with its name."""
-        *units, _, _ = self.conv
+        *units, conv, norm = self.conv
         for index, unit in enumerate(units):
             assert isinstance(unit, nn.Sequential)
             yield f"conv.{index}", unit
-        yield f"conv.{len(units)}", self.conv[-2:]
+        yield f"conv.{len(units)}", nn.Sequential(conv, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """Run ``(N, C, H, W)`` through the block."""

@@ -61,7 +61,7 @@ class Network(nn.Module):
                 middle = x
         embedding = x.mean((2, 3))
         hidden = embedding
-        for layer in self.classifier[:-1]:
+        for layer in list(self.classifier)[:-1]:
             hidden = layer(hidden)
         return StudentOutput(
             logits=self.classifier[-1](hidden), hidden=hidden, embedding=embedding, middle=middle, last=x
