@@ -15,7 +15,7 @@ from ratta.bundle import Contract
 from ratta.errors import DataError, InputError, SourceError, TrainingError
 from ratta.evaluate.domains import prepare_pool
 from ratta.evaluate.experiment import Domain, Name, explain
-from ratta.evaluate.sessions import read_pool
+from ratta.evaluate.sessions import CropSession, read_pool
 from ratta.evaluate.sweep import Range
 from ratta.train.labelled import Part, Parts, divide, gather
 from ratta.train.network import NETWORKS
@@ -250,8 +250,8 @@ def read_parts(settings: TrainingExperiment, pools: Path, *, progress: bool = Fa
     """
     contract = contract_of(settings)
 
-    def sessions(names: tuple[str, ...]) -> list[Any]:
-        found = []
+    def sessions(names: tuple[str, ...]) -> list[CropSession]:
+        found: list[CropSession] = []
         for name in names:
             found += read_pool(cut(settings.data[name]))
         return found

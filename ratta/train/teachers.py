@@ -70,7 +70,11 @@ class Teacher(Protocol):
 
     size: int
     crop_scale: float
-    widths: Mapping[str, int]
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Channels by layer."""
+        ...
 
     def opinion(self, view: Tensor) -> Opinion:
         """Judge ``(N, 3, size, size) float32`` RGB, 0-255."""
