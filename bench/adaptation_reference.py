@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ratta.adaptable import adaptation_reference, write_adaptable
 from ratta.bundle import find_bundle, read_bundle
-from ratta.calibrate import adaptation_reference, write_adaptable
 from ratta.evaluate import read_pool
 
 

@@ -6,32 +6,28 @@ the test set either.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ratta.adaptation.development import make_reference, read_development
-from ratta.adaptation.tone_development import measure_tones
-from ratta.adaptation.views import Views
-from ratta.assembly import make_source_model
-from ratta.bundle import Calibration, write_bundle
-from ratta.engine import open_graph
-from ratta.errors import DataError
-from ratta.metrics import ScoreSet, choose_threshold
+from ratta.bundle import Bundle, Calibration, Contract, find_bundle, read_bundle, write_bundle
+from ratta.errors import BundleError, DataError
+from ratta.inference import OrtSession
+from ratta.metrics import ScoreSet, Summary, Threshold, choose_threshold, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     import numpy.typing as npt
 
-    from ratta.adaptation.reference import Reference
-    from ratta.bundle import Bundle
     from ratta.inference import Session
 
     Floats = npt.NDArray[np.float64]
-    Samples = Iterable[tuple[npt.NDArray[np.uint8], bool, str, str]]
+    Sample = tuple[npt.NDArray[np.uint8], bool, str, str, str]
 
 SCORE_RANGE = (0.02, 0.98)
 """Thresholds stay inside it: a development set without errors must not ask for certainty."""
@@ -79,9 +75,7 @@ class SourceReadings:
             raise DataError("readings: expected finite numbers, got nan or inf; check the network and the crops")
 
 
-def read_sources(
-    session: Session, samples: Iterable[tuple[npt.NDArray[np.uint8], bool, str, str, str]]
-) -> SourceReadings:
+def read_sources(session: Session, samples: Iterable[Sample]) -> SourceReadings:
     """Run the network over labelled crops.
 
     Parameters
@@ -233,72 +227,135 @@ def _choose(rng: np.random.Generator, candidates: npt.NDArray[np.intp], count: i
     return np.sort(rng.choice(candidates, min(count, len(candidates)), replace=False))
 
 
-def adaptation_reference(
-    bundle: Bundle, development: Samples, envelope: Samples, *, runtime: str = "onnxruntime"
-) -> Reference:
-    """Measure what adaptation must know of a bundle's model; three runs of the network a crop.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Parts:
+    """A model but for its calibration."""
+
+    name: str
+    version: str
+    licence: str
+    contract: Contract
+    graph: bytes
+    affine: dict[str, npt.NDArray[Any]]
+    card: str
+
+
+def read_parts(model: str, *, crop_scale: float | None = None) -> Parts:
+    """Read a folder that `ratta export` wrote, or a model.
 
     Parameters
     ----------
-    bundle : Bundle
-    development : iterable of (crop (S, S, 3) uint8 RGB, is_live, species, session)
-        The source camera: at least 100 sessions, of people the network was not trained on; at most 16 crops a session,
-        at least 200 ms apart.
-    envelope : iterable of the same
-        At least 50 such sessions under the camera changes that are declared adaptable.
-    runtime : str
-        "onnxruntime" or "numpy".
+    model : str
+        An exported folder (`model.onnx`, `affine.npz`, `facts.json`), a model folder, or a shipped model's name.
+    crop_scale : float, optional
+        Of an exported network whose facts do not say; 2.7 by default.
 
     Raises
     ------
-    InputError
-        If there are too few sessions, or a class is missing.
+    BundleError
+        If it is neither, or an exported network without the parts that a bundle needs.
     """
-    development = list(development)
-
-    def opened(graph: bytes) -> Session:
-        return open_graph(graph, runtime=runtime)
-
-    model = make_source_model(bundle, opened(bundle.graph), open_graph=opened)
-    views = Views(model.size)
-    source, shifted = (read_development(model.network, model.stem, views, s) for s in (development, envelope))
-    reference = make_reference(
-        source,
-        shifted,
-        tail=model.tail,
-        temperature=model.temperature,
-        bias=model.bias,
-        threshold_logit=model.threshold_logit,
-    )
-    tones = measure_tones(model.network, development, threshold_logit=model.threshold_logit)
-    return replace(reference, tones=tones)
-
-
-def write_adaptable(folder: str | Path, bundle: Bundle, reference: Reference) -> Bundle:
-    """Write a bundle again with its adaptation reference, which takes the place of all of its statistics.
-
-    Parameters
-    ----------
-    folder : path
-        Where to; may be the bundle's own.
-    bundle : Bundle
-    reference : Reference
-        Of this bundle's model.
-
-    Returns
-    -------
-    Bundle
-        As `read_bundle` gives it; its hash is another than before.
-    """
-    return write_bundle(
-        folder,
+    folder = Path(model)
+    if (folder / "facts.json").is_file():
+        return _exported(folder, crop_scale)
+    bundle = read_bundle(find_bundle(model))
+    return Parts(
         name=bundle.name,
         version=bundle.version,
         licence=bundle.licence,
         contract=bundle.contract,
-        calibration=bundle.calibration,
         graph=bundle.graph,
         affine=bundle.affine,
-        statistics=reference.to_arrays(),
         card=bundle.card,
     )
+
+
+def _exported(folder: Path, crop_scale: float | None) -> Parts:
+    try:
+        facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        graph = (folder / "model.onnx").read_bytes()
+        with np.load(io.BytesIO((folder / "affine.npz").read_bytes()), allow_pickle=False) as archive:
+            affine = {name: archive[name] for name in archive.files}
+        size, std = int(facts["input"]["size"]), float(facts["normalisation"]["std"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{folder}: expected model.onnx, affine.npz and facts.json of an exported MobileNetV3-Small, got "
+            f"{type(error).__name__}: {error}; run ratta export"
+        ) from error
+    scale = float(crop_scale or facts.get("crop_scale") or 2.7)
+    card = f"# {folder.name}\n\nWhat it learnt from is not stated.\n\n```json\n{json.dumps(facts, indent=1)}\n```\n"
+    return Parts(
+        name=folder.name,
+        version="1",
+        licence="not stated",
+        contract=Contract(size=size, crop_scale=scale, mean=(0.0, 0.0, 0.0), std=(std, std, std)),
+        graph=graph,
+        affine=affine,
+        card=card,
+    )
+
+
+def calibrated(
+    parts: Parts,
+    samples: Iterable[Sample],
+    *,
+    folder: str | Path,
+    origin: str,
+    live_policy: str = "apcer=0.05",
+    spoof_policy: str = "bpcer=0.02",
+) -> tuple[Bundle, Summary]:
+    """Calibrate a model on development crops and write it as a complete bundle.
+
+    Parameters
+    ----------
+    parts : Parts
+    samples : iterable of (crop (S, S, 3) uint8 RGB, is_live, species, subject, session)
+        Of people whom the network was not trained on.
+    folder : path
+        Of the new bundle.
+    origin, live_policy, spoof_policy
+        As in `calibrate`.
+
+    Returns
+    -------
+    Bundle, Summary
+        The figures are of the very crops that it was calibrated on: its AUC says something of the network, its error
+        rates nothing.
+    """
+    readings = read_sources(OrtSession(parts.graph), samples)
+    made = calibrate(readings, origin=origin, live_policy=live_policy, spoof_policy=spoof_policy)
+    scores = ScoreSet(
+        live_scores=1 / (1 + np.exp(-(readings.margins / made.temperature + made.bias))),
+        is_live=readings.is_live,
+        species=readings.species,
+        subjects=readings.subjects,
+    )
+    bundle = write_bundle(
+        folder,
+        name=parts.name,
+        version=parts.version,
+        licence=parts.licence,
+        contract=parts.contract,
+        calibration=made,
+        graph=parts.graph,
+        affine=parts.affine,
+        statistics=all_statistics(readings),
+        card=_with_calibration(parts.card, made),
+    )
+    return bundle, summary(scores, Threshold(made.live_threshold, live_policy, made.origin))
+
+
+def all_statistics(readings: SourceReadings) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of a bundle's `statistics.npz`: the one place where another room's reference is added."""
+    return source_statistics(readings)
+
+
+def _with_calibration(card: str, made: Calibration) -> str:
+    """Say in the card where this bundle's thresholds come from, in place of an earlier such note."""
+    note = (
+        "## Calibration of this copy\n\n"
+        f"Temperature {made.temperature:.3f}, bias {made.bias:.3f}, live from {made.live_threshold:.3f} on, spoof up "
+        f"to {made.spoof_threshold:.3f}; from {made.origin}. Error rates that stand elsewhere in this card were "
+        "measured at earlier thresholds, if at any.\n"
+    )
+    return card.partition("## Calibration of this copy")[0].rstrip() + "\n\n" + note

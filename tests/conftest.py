@@ -107,7 +107,7 @@ def moment():
 @pytest.fixture(scope="session")
 def adaptable(tmp_path_factory, played):
     """Folder of the shipped model with a reference for adaptation from a few such sessions: enough to run, no more."""
-    from ratta.calibrate import adaptation_reference, write_adaptable
+    from ratta.adaptable import adaptation_reference, write_adaptable
 
     def samples(sessions):
         for index, (crops, is_live, species) in enumerate(sessions):

@@ -20,6 +20,7 @@ from ratta.bench.report import compare, render
 from ratta.bench.result import SCHEMA, Model, Result, Settings, read_result, swap_of, targets_of, write_result
 from ratta.bench.scenarios import STREAM_FPS, Answering, race_contestants, sustain, throughput, timings_of
 from ratta.bench.schema import json_schema
+from ratta.bench.swap import swap_rows, swap_table
 from ratta.bench.timing import race
 from ratta.bundle import DEFAULT_MODEL, DETECTOR_FOLDER, find_bundle, models_folder
 from ratta.engine import RUNTIMES, load
@@ -40,6 +41,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.schema:
             print(json.dumps(json_schema(Result), indent=1))
+        elif arguments.swap:
+            print(
+                swap_table(swap_rows(arguments.swap, scores=_scores(arguments.scores), seconds=arguments.seconds / 3))
+            )
         elif arguments.compare:
             print(compare(*(read_result(Path(path)) for path in arguments.compare)))
         else:
@@ -173,6 +178,14 @@ def _say(line: str) -> None:
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
+def _scores(pairs: Sequence[str]) -> dict[str, Path]:
+    """Part `MODEL=FOLDER`; a model folder's own name may hold no equals sign."""
+    odd = [pair for pair in pairs if "=" not in pair]
+    if odd:
+        raise InputError(f"--scores: expected MODEL=FOLDER, got {odd[0]!r}")
+    return {model: Path(folder) for model, _, folder in (pair.partition("=") for pair in pairs)}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ratta-bench", description="What ratta costs on this device: time, memory, energy, size."
@@ -185,6 +198,12 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--quick", action="store_true", help=f"only the stages, in about {QUICK_SECONDS:g} seconds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there as well")
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="set two result files side by side")
+    parser.add_argument(
+        "--swap", nargs="+", metavar="MODEL", help="speed, weight, accuracy, power of model folders and ONNX files"
+    )
+    parser.add_argument(
+        "--scores", nargs="+", default=(), metavar="MODEL=FOLDER", help="with --swap: score files of a model"
+    )
     parser.add_argument("--runtime", choices=sorted(RUNTIMES), default="onnxruntime")
     parser.add_argument("--threads", type=int, default=1, help="threads inside one operator")
     parser.add_argument("--fps", type=float, default=STREAM_FPS, help="the camera's rate")

@@ -14,7 +14,7 @@ from ratta.errors import RattaError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("run", "replay", "demo", "info", "simulate", "eval", "sweep", "train")
+COMMANDS = ("run", "replay", "demo", "info", "simulate", "eval", "sweep", "train", "export", "calibrate")
 EPILOG = "exit status: 0 yes or done, 1 not live (ratta run) or not equal (ratta replay), 2 an error, 130 interrupted"
 
 
@@ -58,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ratta", description="Live face or presentation attack? On the device, with a reason.", epilog=EPILOG
+        prog="ratta",
+        description="Live face or presentation attack? On the device, with a reason.",
+        epilog=EPILOG,
+        # With a deeper indent argparse gives the longest command a line of its own.
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, indent_increment=1),
     )
     parser.add_argument("--version", action="version", version=f"ratta {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

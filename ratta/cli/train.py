@@ -1,12 +1,15 @@
-"""Train a model from portraits and a teacher, export it, calibrate it, and write it as a model folder.
+"""Train a model: distil one from portraits and a teacher, or run an experiment on labelled data.
 
-One command from a folder of portraits (one picture per person) to a bundle that `ratta.load` takes. An interrupted run
-goes on where it was: give the same --output again. Needs ratta[train]; see docs/training.md.
+With --portraits and --teacher: one command from a folder of portraits (one picture per person) to a bundle that
+`ratta.load` takes. With an experiment file: scenarios on labelled crops of the simulator, of corpora or of your own,
+divided 80:10:10 by person, and their table. An interrupted run goes on where it was: give the same --output again.
+Needs ratta[train]; see docs/training.md.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,24 +24,68 @@ if TYPE_CHECKING:
 
     from ratta.train import DistillationPlan
 
-HELP = "train, export and calibrate a model from portraits and a teacher"
+LATENCY_SECONDS = 5.0
+HELP = "train a model: from portraits and a teacher, or on labelled data"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `ratta train`."""
-    parser.add_argument("--portraits", type=Path, required=True, metavar="FOLDER", help="pictures, one per person")
-    parser.add_argument("--teacher", type=Path, required=True, metavar="FILE", help="a Silent-Face state dictionary")
-    parser.add_argument("--second-teacher", type=Path, metavar="FILE", help="another one, for a second opinion")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="checkpoints, curves, the model")
-    parser.add_argument("--minutes", type=float, default=120.0, help="training time (%(default)s)")
-    parser.add_argument("--start", type=Path, metavar="CHECKPOINT", help="weights of an earlier run to begin from")
-    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="(%(default)s)")
-    parser.add_argument("--card", type=Path, metavar="FILE", help="a template that says what the model learnt from")
-    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    parser.add_argument("--name", default="my-model", help="of the model folder inside --output (%(default)s)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="checkpoints, curves, the model or the table")
+    labelled = parser.add_argument_group("on labelled data")
+    labelled.add_argument("experiment", nargs="?", type=Path, help="experiment file, TOML or JSON")
+    labelled.add_argument("--data", nargs="+", metavar="NAME", help="data domains of the file to use, mixed")
+    labelled.add_argument("--storage", metavar="URL", help="the study's database, if several machines share it")
+    distilled = parser.add_argument_group("from portraits and a teacher")
+    distilled.add_argument("--portraits", type=Path, metavar="FOLDER", help="pictures, one per person")
+    distilled.add_argument("--teacher", type=Path, metavar="FILE", help="a Silent-Face state dictionary")
+    distilled.add_argument("--second-teacher", type=Path, metavar="FILE", help="another one, for a second opinion")
+    distilled.add_argument("--minutes", type=float, default=120.0, help="training time (%(default)s)")
+    distilled.add_argument("--start", type=Path, metavar="CHECKPOINT", help="weights of an earlier run to begin from")
+    distilled.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="(%(default)s)")
+    distilled.add_argument("--card", type=Path, metavar="FILE", help="a template that says what the model learnt from")
+    distilled.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    distilled.add_argument("--name", default="my-model", help="of the model folder inside --output (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
+    """Run an experiment, or distil."""
+    if args.experiment is not None:
+        return run_experiment(args)
+    missing = [name for name in ("portraits", "teacher", "output") if getattr(args, name) is None]
+    if missing:
+        raise InputError(f"expected an experiment file, or --portraits, --teacher and --output, got no {missing[0]}")
+    return distil(args)
+
+
+def run_experiment(args: argparse.Namespace) -> int:
+    """Cut the crops once, train every scenario, print the table."""
+    from ratta.evaluate import read_settings
+    from ratta.train.experiment import parse_training, read_parts
+    from ratta.train.scenarios import ExperimentRunner
+
+    values = read_settings(args.experiment)
+    if args.data:
+        values["use"] = args.data
+    settings = parse_training(values, where=str(args.experiment))
+    folder = args.output or Path("runs") / settings.name
+    parts = read_parts(settings, folder / "pools", progress=sys.stderr.isatty())
+    runner = ExperimentRunner(
+        settings=settings, parts=parts, folder=folder, storage=args.storage, latency=latency_ms, report=print
+    )
+    runner.run()
+    print((folder / "results.md").read_text(encoding="utf-8"))
+    return 0
+
+
+def latency_ms(graphs: dict[str, Path]) -> dict[str, float]:
+    """Time graphs against one another, one crop and one thread."""
+    from ratta.bench.swap import swap_rows
+
+    rows = swap_rows([str(path) for path in graphs.values()], seconds=LATENCY_SECONDS)
+    return {name: row.ms for name, row in zip(graphs, rows, strict=True)}
+
+
+def distil(args: argparse.Namespace) -> int:
     """Prepare the portraits once, train, export, ship."""
     if not args.minutes > 0:
         raise InputError(f"--minutes: expected more than 0, got {args.minutes}")

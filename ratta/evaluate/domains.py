@@ -32,39 +32,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from ratta.bundle import Bundle
+    from ratta.bundle import Contract
     from ratta.data import FrameRecord
     from ratta.evaluate.experiment import Domain
     from ratta.records import Refusal
 
 
-def prepare_pool(domain: Domain, bundle: Bundle, folder: Path, *, progress: bool = False) -> Path:
+def prepare_pool(domain: Domain, contract: Contract, folder: Path, *, progress: bool = False) -> Path:
     """Return the pool of a domain, cutting it now if it is not there or was cut from other files or by another rule.
 
     Parameters
     ----------
     domain : Domain
-    bundle : Bundle
-        Whose preprocessing contract decides the crops.
+    contract : Contract
+        How crops are made.
     folder : Path
         Where pools are kept.
     progress : bool
         Show a bar.
     """
     if domain.change is not None:
-        plain = prepare_pool(domain.model_copy(update={"change": None}), bundle, folder, progress=progress)
+        plain = prepare_pool(domain.model_copy(update={"change": None}), contract, folder, progress=progress)
         return _changed_pool(plain, domain.change, folder)
     if isinstance(domain, PoolDomain):
         pool_key(domain.path)
         return domain.path
-    perception = _perception(bundle)
-    contract = {**asdict(bundle.contract), "limits": asdict(perception.limits), "detector": _detector_hash()}
+    perception = _perception(contract)
+    rule = {**asdict(contract), "limits": asdict(perception.limits), "detector": _detector_hash()}
     if isinstance(domain, SimulatedDomain):
-        key = _digest({"domain": json.loads(domain.model_dump_json(exclude={"change"})), "contract": contract})
+        key = _digest({"domain": json.loads(domain.model_dump_json(exclude={"change"})), "contract": rule})
         sessions: Iterable[CropSession] = simulate_sessions(domain, perception)
         total = None
     else:
-        reader = _reader(perception, contract, domain.frames)
+        reader = _reader(perception, rule, domain.frames)
         presentations = read_corpus(domain)
         key = _digest({"presentations": [[p.session, reader.key(p)] for p in presentations]})
         sessions, total = from_presentations(presentations, reader), len(presentations)
@@ -103,6 +103,9 @@ def read_corpus(domain: CorpusDomain) -> tuple[Presentation, ...]:
         and (domain.camera is None or one.camera == domain.camera)
         and (domain.subjects is None or one.subject in domain.subjects)
     )
+    if chosen and domain.people != (0.0, 1.0):
+        kept = set(part_of(sorted({one.subject for one in chosen}), domain.people))
+        chosen = tuple(one for one in chosen if one.subject in kept)
     if not chosen:
         raise DataError(
             f"{domain.kind} {domain.root}: expected sessions of split {domain.split}"
@@ -137,14 +140,15 @@ def simulate_sessions(domain: SimulatedDomain, perception: Perception) -> Iterat
     for person in range(len(bank)):
         for _ in range(domain.sessions):
             for species in SPECIES:
-                camera = domain.cameras[turn % len(domain.cameras)]
-                lamp = domain.illuminants[turn % len(domain.illuminants)] if domain.illuminants else None
+                camera = dealt(domain.cameras, turn, kinds=len(SPECIES))
+                lamp = dealt(domain.illuminants, turn, kinds=len(SPECIES)) if domain.illuminants else None
                 captures = simulate_session(
                     bank[person],
                     species=species,
                     camera=camera,
                     frames=domain.frames,
                     seed=domain.seed * 1_000_003 + turn,
+                    size=domain.frame_size,
                     illuminant=lamp,
                 )
                 looks = [(c.t_s, perception.look(np.asarray(c.rgb), box=Box(*c.box), color="rgb")) for c in captures]
@@ -153,6 +157,18 @@ def simulate_sessions(domain: SimulatedDomain, perception: Perception) -> Iterat
                     f"{bank.names[person]}/{species}/{turn}", bank.names[person], camera, attack, looks, perception
                 )
                 turn += 1
+
+
+def dealt(items: Sequence[str], turn: int, *, kinds: int) -> str:
+    """Deal items in turn, so that none goes with one of `kinds` species alone.
+
+    Examples
+    --------
+    >>> [dealt("abc", turn, kinds=3) for turn in range(6)]
+    ['a', 'b', 'c', 'b', 'c', 'a']
+    """
+    count = len(items)
+    return items[(turn + (turn // count if count % kinds == 0 else 0)) % count]
 
 
 def part_of(names: Sequence[str], shares: tuple[float, float]) -> tuple[str, ...]:
@@ -191,16 +207,16 @@ def _session(
     )
 
 
-def _perception(bundle: Bundle) -> Perception:
+def _perception(contract: Contract) -> Perception:
     detector = BlazeFace(open_graph(read_detector(), runtime="onnxruntime", name="blazeface.onnx"))
-    return Perception(detector=detector, size=bundle.contract.size, crop_scale=bundle.contract.crop_scale)
+    return Perception(detector=detector, size=contract.size, crop_scale=contract.crop_scale)
 
 
-def _reader(perception: Perception, contract: dict[str, Any], frames: int | None) -> CropReader:
+def _reader(perception: Perception, rule: dict[str, Any], frames: int | None) -> CropReader:
     def cut(frame: FrameRecord) -> Crop | Refusal:
         return perception.look(frame.pixels, box=frame.box, color="bgr")
 
-    return CropReader(cut=cut, size=perception.size, contract=contract, frames=frames)
+    return CropReader(cut=cut, size=perception.size, contract=rule, frames=frames)
 
 
 def _detector_hash() -> str:

@@ -77,7 +77,7 @@ def make_cells(settings: ExperimentSettings, folder: Path, *, progress: bool = F
     pools = (folder / "pools").resolve()
 
     def prepared(domain: object) -> str:
-        return "" if domain is None else str(prepare_pool(domain, bundle, pools, progress=progress))  # type: ignore[arg-type]
+        return "" if domain is None else str(prepare_pool(domain, bundle.contract, pools, progress=progress))  # type: ignore[arg-type]
 
     fixed = {"development": prepared(settings.development), "home": prepared(settings.home)}
     cells = []

@@ -66,7 +66,10 @@ class PoolDomain(_Domain):
 
 
 class CorpusDomain(_Domain):
-    """One split of a corpus; `frames` at most are taken from a presentation, evenly spread."""
+    """One split of a corpus; `frames` at most are taken from a presentation, evenly spread.
+
+    `people` is a part of the split's subjects, as in `SimulatedDomain`.
+    """
 
     kind: Literal["oulu-npu", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof", "nuaa", "folder", "manifest"]
     root: Path
@@ -76,6 +79,7 @@ class CorpusDomain(_Domain):
     fold: int | None = Field(default=None, ge=1, le=6)
     camera: str | None = None
     subjects: tuple[str, ...] | None = None
+    people: tuple[Share, Share] = (0.0, 1.0)
 
 
 class SimulatedDomain(_Domain):
@@ -83,6 +87,7 @@ class SimulatedDomain(_Domain):
 
     `portraits` is a folder prepared by `ratta.simulate.prepare_portraits`. `people` is a part of its identities, as
     shares in the order of the hash of their names: training keeps 0 to 0.1 for validation, and never sees 0.1 to 0.2.
+    `frame_size` is the height and width of the frames.
     """
 
     kind: Literal["simulated"]
@@ -92,6 +97,7 @@ class SimulatedDomain(_Domain):
     illuminants: tuple[str, ...] = ()
     sessions: int = Field(default=1, ge=1)
     frames: int = Field(default=8, ge=1)
+    frame_size: tuple[int, int] = (480, 640)
     seed: int = 0
 
 
@@ -246,6 +252,8 @@ def explain(error: ValidationError, where: str) -> str:
 def _anchored(value: Any, key: str, folder: Path) -> Any:
     if isinstance(value, dict):
         return {k: _anchored(v, k, folder) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_anchored(one, "", folder) for one in value]
     if key in ("model", "root", "path", "portraits") and isinstance(value, str):
         candidate = folder / value
         # A model may also be the name of a shipped one.

@@ -203,7 +203,7 @@ class _Runner:
         found = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=study.seed))
         for number in range(study.trials):
             trial = found.ask()
-            values = {key: _suggested(trial, key, one) for key, one in study.space.items()}
+            values = {key: suggested(trial, key, one) for key, one in study.space.items()}
             settings, cells = self._laid(values)
             self._run(cells)
             points.append(self._point(number, values, settings, cells))
@@ -247,7 +247,8 @@ def objective(report: Report, method: str, figure: str) -> float:
     return fmean(values)
 
 
-def _suggested(trial: Any, key: str, one: Range) -> Any:
+def suggested(trial: Any, key: str, one: Range) -> Any:
+    """Ask an Optuna trial for a value of a range."""
     if one.choices is not None:
         return trial.suggest_categorical(key, list(one.choices))
     return trial.suggest_float(key, one.low, one.high, log=one.log)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ratta.train import losses
-from ratta.train.network import MobileNetV3Small, StudentOutput, normalise
+from ratta.train.network import Network, StudentOutput, normalise
 from ratta.train.pool import EMBEDDING_WIDTH, LAST_SIDE, MIDDLE_SIDE, POOLED_WIDTH, TEACHER_WIDTH, JudgedBatch
 
 
@@ -37,7 +37,7 @@ class Distiller(nn.Module):
 
     Parameters
     ----------
-    student : MobileNetV3Small
+    student : Network
         The network that will be shipped.
     extra : int
         Number of further teachers whose margins are regressed.
@@ -45,7 +45,7 @@ class Distiller(nn.Module):
         Weights of the loss terms.
     """
 
-    def __init__(self, *, student: MobileNetV3Small, extra: int = 0, weights: LossWeights | None = None) -> None:
+    def __init__(self, *, student: Network, extra: int = 0, weights: LossWeights | None = None) -> None:
         super().__init__()
         self.student = student
         self.weights = weights or LossWeights()
@@ -53,7 +53,7 @@ class Distiller(nn.Module):
         self.three = nn.Linear(hidden, 3)
         self.to_embedding = nn.Linear(width, EMBEDDING_WIDTH)
         self.to_pooled = nn.Linear(width, POOLED_WIDTH)
-        self.to_middle = nn.Conv2d(student.plan[-4].outputs, TEACHER_WIDTH, 1)
+        self.to_middle = nn.Conv2d(student.middle_width, TEACHER_WIDTH, 1)
         self.to_last = nn.Conv2d(width, TEACHER_WIDTH, 1)
         self.to_extra = nn.Linear(width, extra) if extra else None
         self.to_label = nn.Linear(width, 2)

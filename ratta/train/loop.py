@@ -5,38 +5,42 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ratta.errors import InputError, TrainingError
+from ratta.train.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from ratta.train.distil import Distiller, LossWeights, flip, student_pixels
-from ratta.train.network import MobileNetV3Small
+from ratta.train.network import MobileNetV3Small, Network
 from ratta.train.optim import MuonAdam
-from ratta.train.pool import JudgedBatch, Producer, ReplayPool
+from ratta.train.pool import JudgedBatch, Producer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainSettings:
-    """Everything that decides a training run, besides its data.
+class RunSettings:
+    """What every training run is decided by.
 
     Attributes
     ----------
     folder : str
         Where checkpoints, the log and the curves go.
     seconds, steps : float, int
-        Budget; the cosine schedule ends with whichever is set (steps win).
-    size_schedule : tuple
-        Pairs ``(progress, size)``: from that share of the budget on, inputs of that side.
-    tone_share : float
-        Share of each batch shown to the student re-toned while the teacher saw it as it was.
+        Budget, one of them; the cosine schedule ends with it.
+    rate, matrix_rate, decay : float
+        Peak rates and weight decay; see :class:`MuonAdam`.
+    ema_steps : int
+        Steps over which weights are averaged.
+    checkpoint_seconds : float
+        Time between checkpoints.
+    threads : int
+        Of torch.
     """
 
     folder: str
@@ -47,21 +51,208 @@ class TrainSettings:
     matrix_rate: float = 4e-3
     decay: float = 0.05
     warmup_steps: int = 200
-    size_schedule: tuple[tuple[float, int], ...] = ((0.0, 96), (0.4, 128))
-    tone_share: float = 0.3
     ema_steps: int = 400
     checkpoint_seconds: float = 120.0
     seed: int = 0
     threads: int = 1
-    weights: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
         if (self.seconds > 0) == (self.steps > 0):
             raise InputError(f"settings: expected one of seconds, steps, got {self.seconds}, {self.steps}; set one")
 
 
-class Trainer:
-    """Runs one training from settings, a source of batches and a validation batch.
+class Loop:
+    """One training: schedule, optimiser, averaged weights, checkpoints; what is learnt is up to the subclass.
+
+    Parameters
+    ----------
+    settings : RunSettings
+        The run.
+    model : Module
+        What is optimised; its ``student`` is the network that is averaged and kept.
+    device : torch.device, optional
+        The CPU by default.
+    mixed : bool
+        Forward passes in bfloat16 where torch deems it safe.
+    report : callable, optional
+        Takes a line of progress now and then.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: RunSettings,
+        model: nn.Module,
+        device: torch.device | None = None,
+        mixed: bool = False,
+        report: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.run_settings = settings
+        self.device = device or torch.device("cpu")
+        self.mixed = mixed
+        self.report = report
+        self.model: Any = model.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = copy.deepcopy(self.model.student)
+        self.optimiser = MuonAdam(
+            self.model, rate=settings.rate, matrix_rate=settings.matrix_rate, decay=settings.decay
+        )
+        self.step_index, self.samples, self.elapsed_s = 0, 0, 0.0
+        self.curves: list[dict[str, Any]] = []
+
+    def losses(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Every weighted loss term of the next batch, by name; random choices come from the generator alone."""
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Do what a fresh run needs before its first step."""
+
+    def after_step(self) -> None:
+        """Look at the network after a step, where the subclass wants to."""
+
+    def before_checkpoint(self) -> None:
+        """Look at the network before it is written down, where the subclass wants to."""
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is spent."""
+        s = self.run_settings
+        return min(1.0, self.step_index / s.steps if s.steps else self.elapsed_s / s.seconds)
+
+    def run(self) -> Network:
+        """Train to the end of the budget, from the folder's checkpoint on, and give the averaged network."""
+        torch.set_num_threads(self.run_settings.threads)
+        folder = Path(self.run_settings.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if not self.resume():
+            self.begin()
+        self._loop(folder)
+        self.before_checkpoint()
+        self.checkpoint()
+        averaged: Network = self.ema.eval()
+        return averaged
+
+    def _loop(self, folder: Path) -> None:
+        tick = last_check = last_log = time.monotonic()
+        samples_then = self.samples
+        terms: dict[str, float] = {}
+        while self.progress < 1.0:
+            losses_now = self.step()
+            self.after_step()
+            now = time.monotonic()
+            self.elapsed_s += now - tick
+            tick = now
+            terms = {k: 0.98 * terms.get(k, v) + 0.02 * v for k, v in losses_now.items()}
+            if now - last_log > 20:
+                self._log(folder, terms, (self.samples - samples_then) / (now - last_log))
+                last_log, samples_then = now, self.samples
+            if now - last_check > self.run_settings.checkpoint_seconds:
+                self.before_checkpoint()
+                self.checkpoint()
+                last_check = time.monotonic()
+
+    def step(self) -> dict[str, float]:
+        """Take one optimiser step; its randomness depends on the seed and the step's number alone."""
+        s = self.run_settings
+        seed = s.seed * 1_000_003 + self.step_index
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        warm = min(1.0, (self.step_index + 1) / max(1, s.warmup_steps))
+        self.optimiser.set_progress(warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress))))
+        self.model.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed):
+            terms = self.losses(torch.Generator().manual_seed(seed))
+        total = torch.stack(list(terms.values())).sum()
+        if not bool(torch.isfinite(total)):
+            raise TrainingError(f"step {self.step_index}: expected a finite loss, got {total.item()}; lower the rate")
+        total.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.step_index += 1
+        self.samples += s.batch
+        self._average()
+        return {name: value.item() for name, value in terms.items()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = 1 - 1 / min(self.run_settings.ema_steps, 1 + self.step_index / 8)
+        for averaged, value in zip(
+            self.ema.state_dict().values(), self.model.student.state_dict().values(), strict=True
+        ):
+            if averaged.is_floating_point():
+                averaged.lerp_(value, 1 - keep)
+            else:
+                averaged.copy_(value)
+
+    def record(self, figures: Mapping[str, float]) -> None:
+        """Append figures to the curves."""
+        self.curves.append({"step": self.step_index, "samples": self.samples, "elapsed_s": self.elapsed_s, **figures})
+
+    def told(self) -> str:
+        """Say what the progress line tells of the data and of the last figures."""
+        last = self.curves[-1] if self.curves else {}
+        return " ".join(f"{k}={v:.3f}" for k, v in last.items() if k not in ("step", "samples", "elapsed_s"))
+
+    def _log(self, folder: Path, terms: dict[str, float], rate: float) -> None:
+        parts = " ".join(f"{name}={value:.3f}" for name, value in terms.items())
+        self.report(
+            f"{self.progress:6.1%} step {self.step_index} samples {self.samples} {rate:.0f}/s {self.told()} {parts}"
+        )
+        write_atomically(folder / "curves.json", json.dumps(self.curves, indent=1).encode())
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step_index,
+            "samples": self.samples,
+            "elapsed_s": self.elapsed_s,
+            "curves": self.curves,
+            "settings": json.dumps(asdict(self.run_settings)),
+        }
+
+    def checkpoint(self) -> Path:
+        """Write ``last.pt`` atomically: an older checkpoint is replaced only by a complete newer one."""
+        return save_checkpoint(Path(self.run_settings.folder) / "last.pt", self.state())
+
+    def resume(self) -> bool:
+        """Take up ``last.pt`` of the run's folder, if there is one."""
+        path = Path(self.run_settings.folder) / "last.pt"
+        if not path.exists():
+            return False
+        self.restore(load_checkpoint(path))
+        return True
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step_index, self.samples, self.elapsed_s = state["step"], state["samples"], state["elapsed_s"]
+        self.curves = list(state["curves"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings(RunSettings):
+    """Everything that decides a distillation, besides its data.
+
+    Attributes
+    ----------
+    size_schedule : tuple
+        Pairs ``(progress, size)``: from that share of the budget on, inputs of that side.
+    tone_share : float
+        Share of each batch shown to the student re-toned while the teacher saw it as it was.
+    weights : LossWeights
+        How much each term of the loss counts.
+    """
+
+    size_schedule: tuple[tuple[float, int], ...] = ((0.0, 96), (0.4, 128))
+    tone_share: float = 0.3
+    weights: LossWeights = field(default_factory=LossWeights)
+
+
+class Trainer(Loop):
+    """Distils a student from judged inputs.
 
     Parameters
     ----------
@@ -94,22 +285,9 @@ class Trainer:
         self.draw = draw
         self.validation = validation
         self.made = made
-        self.report = report
         network = student if student is not None else MobileNetV3Small()
-        self.model = Distiller(student=network, extra=validation.extra.shape[1], weights=settings.weights)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = copy.deepcopy(self.model.student)
-        self.optimiser = MuonAdam(
-            self.model, rate=settings.rate, matrix_rate=settings.matrix_rate, decay=settings.decay
-        )
-        self.step_index, self.samples, self.elapsed_s = 0, 0, 0.0
-        self.curves: list[dict[str, Any]] = []
-
-    @property
-    def progress(self) -> float:
-        """Share of the budget that is spent."""
-        s = self.settings
-        return min(1.0, self.step_index / s.steps if s.steps else self.elapsed_s / s.seconds)
+        model = Distiller(student=network, extra=validation.extra.shape[1], weights=settings.weights)
+        super().__init__(settings=settings, model=model, report=report)
 
     @property
     def size(self) -> int:
@@ -121,71 +299,31 @@ class Trainer:
 
         A checkpoint in the run's folder is taken up; else ``start`` (a checkpoint of another run) gives the weights.
         """
-        torch.set_num_threads(self.settings.threads)
-        folder = Path(self.settings.folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        if not self.resume():
-            if start is not None:
-                self.warm_start(start)
-            else:
-                self.model.fit_standardisation(self.draw(self._rng(-1), 256))
-        self._loop(folder)
-        self.checkpoint()
-        return self.ema.eval()
+        self._start = start
+        network = super().run()
+        assert isinstance(network, MobileNetV3Small)
+        return network
 
-    def _loop(self, folder: Path) -> None:
-        tick = last_check = last_log = time.monotonic()
-        samples_then = self.samples
-        terms: dict[str, float] = {}
-        while self.progress < 1.0:
-            losses_now = self.step()
-            now = time.monotonic()
-            self.elapsed_s += now - tick
-            tick = now
-            terms = {k: 0.98 * terms.get(k, v) + 0.02 * v for k, v in losses_now.items()}
-            if now - last_log > 20:
-                self._log(folder, terms, (self.samples - samples_then) / (now - last_log))
-                last_log, samples_then = now, self.samples
-            if now - last_check > self.settings.checkpoint_seconds:
-                self.validate()
-                self.checkpoint()
-                last_check = time.monotonic()
-        self.validate()
+    def begin(self) -> None:
+        """Take another run's weights, or learn how the teacher's features are spread."""
+        if self._start is not None:
+            self.warm_start(self._start)
+        else:
+            self.model.fit_standardisation(self.draw(self._rng(-1), 256))
 
     def _rng(self, step: int) -> np.random.Generator:
         return np.random.default_rng((self.settings.seed, step + 1))
 
-    def step(self) -> dict[str, float]:
-        """Take one optimiser step; its randomness depends on the seed and the step's number alone."""
-        s = self.settings
-        generator = torch.Generator().manual_seed(s.seed * 1_000_003 + self.step_index)
-        batch = flip(self.draw(self._rng(self.step_index), s.batch), generator)
-        pixels = student_pixels(batch, size=self.size, tone_share=s.tone_share, generator=generator)
-        warm = min(1.0, (self.step_index + 1) / max(1, s.warmup_steps))
-        self.optimiser.set_progress(warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress))))
-        self.model.train()
-        self.optimiser.zero_grad(set_to_none=True)
+    def losses(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Distil one drawn batch."""
+        batch = flip(self.draw(self._rng(self.step_index), self.settings.batch), generator)
+        pixels = student_pixels(batch, size=self.size, tone_share=self.settings.tone_share, generator=generator)
         terms: dict[str, Tensor] = self.model(pixels, batch)
-        total = torch.stack(list(terms.values())).sum()
-        if not bool(torch.isfinite(total)):
-            raise TrainingError(f"step {self.step_index}: expected a finite loss, got {total.item()}; lower the rate")
-        total.backward()  # type: ignore[no-untyped-call]
-        self.optimiser.step()
-        self.step_index += 1
-        self.samples += s.batch
-        self._average()
-        return {name: value.item() for name, value in terms.items()}
+        return terms
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        keep = 1 - 1 / min(self.settings.ema_steps, 1 + self.step_index / 8)
-        for averaged, value in zip(
-            self.ema.state_dict().values(), self.model.student.state_dict().values(), strict=True
-        ):
-            if averaged.is_floating_point():
-                averaged.lerp_(value, 1 - keep)
-            else:
-                averaged.copy_(value)
+    def before_checkpoint(self) -> None:
+        """Validate."""
+        self.validate()
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
@@ -200,52 +338,13 @@ class Trainer:
             "r2": 1 - float((guess - truth).square().mean() / truth.var()),
             "agreement": float(((guess > 0) == (truth > 0)).float().mean()),
         }
-        self.curves.append({"step": self.step_index, "samples": self.samples, "elapsed_s": self.elapsed_s, **found})
+        self.record(found)
         return found
 
-    def _log(self, folder: Path, terms: dict[str, float], rate: float) -> None:
+    def told(self) -> str:
+        """Say how many inputs were made, and of what size, before the figures."""
         made = self.made() if self.made is not None else self.samples
-        parts = " ".join(f"{name}={value:.3f}" for name, value in terms.items())
-        last = self.curves[-1] if self.curves else {}
-        self.report(
-            f"{self.progress:6.1%} step {self.step_index} samples {self.samples} made {made} size {self.size} "
-            f"{rate:.0f}/s r2={last.get('r2', math.nan):.3f} agree={last.get('agreement', math.nan):.3f} {parts}"
-        )
-        write_atomically(folder / "curves.json", json.dumps(self.curves, indent=1).encode())
-
-    def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs."""
-        return {
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step_index,
-            "samples": self.samples,
-            "elapsed_s": self.elapsed_s,
-            "curves": self.curves,
-            "settings": json.dumps(asdict(self.settings)),
-        }
-
-    def checkpoint(self) -> Path:
-        """Write ``last.pt`` atomically: an older checkpoint is replaced only by a complete newer one."""
-        import io
-
-        buffer = io.BytesIO()
-        torch.save(self.state(), buffer)
-        return write_atomically(Path(self.settings.folder) / "last.pt", buffer.getvalue())
-
-    def resume(self) -> bool:
-        """Take up ``last.pt`` of the run's folder, if there is one."""
-        path = Path(self.settings.folder) / "last.pt"
-        if not path.exists():
-            return False
-        state = load_checkpoint(path)
-        self.model.load_state_dict(state["model"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step_index, self.samples, self.elapsed_s = state["step"], state["samples"], state["elapsed_s"]
-        self.curves = list(state["curves"])
-        return True
+        return f"made {made} size {self.size} {super().told()}"
 
     def warm_start(self, path: str | Path) -> None:
         """Start from another run's weights, optimiser state and sample count, with a fresh schedule."""
@@ -255,36 +354,4 @@ class Trainer:
         self.samples = state["samples"]
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running code from it."""
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TrainingError(f"{path.name}: expected a checkpoint, got {error}; remove it to start anew") from error
-    return state
-
-
-def write_atomically(path: Path, data: bytes) -> Path:
-    """Write a file completely or not at all.
-
-    Raises
-    ------
-    TrainingError
-        If the disk is full or the folder cannot be written; the older file is untouched.
-    """
-    partial = path.with_suffix(path.suffix + ".partial")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise TrainingError(
-            f"{path.name}: expected room to write {len(data)} bytes, got {error}; free space"
-        ) from error
-    return path
-
-
-__all__ = ["ReplayPool", "TrainSettings", "Trainer", "load_checkpoint", "write_atomically"]
+__all__ = ["Loop", "RunSettings", "TrainSettings", "Trainer", "load_checkpoint", "save_checkpoint", "write_atomically"]

@@ -49,6 +49,28 @@ def convex_loss(
     return (1 - alpha) * hard + alpha * softened_kl(student, teacher, temperature=temperature)
 
 
+DISTILLATION = ("hinton", "additive", "convex")
+"""Names of the three published forms."""
+
+
+def distillation_loss(
+    form: str,
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float,
+    beta: float,
+    temperature: float,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """One of the three published forms by name; ``beta`` belongs to the additive one, ``alpha`` to the others."""
+    if form == "additive":
+        return additive_loss(student, teacher, labels, beta=beta, temperature=temperature, weight=weight)
+    loss = {"hinton": hinton_loss, "convex": convex_loss}[form]
+    return loss(student, teacher, labels, alpha=alpha, temperature=temperature, weight=weight)
+
+
 def binary_logits(margin: Tensor) -> Tensor:
     """Logits ``[spoof, live]`` with the given live margin and zero mean, ``(N, 2)``."""
     return torch.stack((-margin / 2, margin / 2), 1)

@@ -8,15 +8,18 @@ state dictionaries: MobileFaceNet-like depthwise bottlenecks (Chen et al. 2018) 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ratta.errors import DataError
+from ratta.errors import DataError, TrainingError
+from ratta.train.checkpoint import load_checkpoint
+from ratta.train.network import NETWORKS, Network, make_network
 
 SILENT_FACE_SIZE = 80
 GROUPS = (("conv_23", "conv_3"), ("conv_34", "conv_4"), ("conv_45", "conv_5"))
@@ -42,6 +45,105 @@ def live_margin(logits: Tensor, *, live: int) -> Tensor:
     """Log-odds of class ``live`` under a softmax over all classes, ``(N,)``."""
     others = torch.cat((logits[:, :live], logits[:, live + 1 :]), 1)
     return logits[:, live] - torch.logsumexp(others, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opinion:
+    """What any teacher says of N inputs: live margins ``(N,)``, and the features it has to offer, by layer."""
+
+    margin: Tensor
+    features: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Teacher(Protocol):
+    """A network that judges crops, with its own preprocessing contract.
+
+    Attributes
+    ----------
+    size : int
+        Side of its input in pixels.
+    crop_scale : float
+        Side of the crop it wants over the longer side of the face box.
+    widths : mapping of str to int
+        Channels of each layer it offers: some of ``middle``, ``last``, ``embedding``.
+    """
+
+    size: int
+    crop_scale: float
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Channels by layer."""
+        ...
+
+    def opinion(self, view: Tensor) -> Opinion:
+        """Judge ``(N, 3, size, size) float32`` RGB, 0-255."""
+        ...
+
+
+def ask(teacher: Teacher, pixels: Tensor, *, crop_scale: float) -> Opinion:
+    """Show a teacher crops ``(N, 3, S, S) float32`` RGB, 0-255, cut at ``crop_scale``, the way it wants them.
+
+    A teacher of tighter crops sees the middle; one of wider crops sees all there is.
+    """
+    side = pixels.shape[-1]
+    inner = max(1, round(side * min(1.0, teacher.crop_scale / crop_scale)))
+    start = (side - inner) // 2
+    view = pixels[:, :, start : start + inner, start : start + inner]
+    if inner != teacher.size:
+        view = nn.functional.interpolate(view, size=teacher.size, mode="bilinear", antialias=True).clamp(0, 255)
+    with torch.no_grad():
+        return teacher.opinion(view)
+
+
+def save_network(network: Network, **facts: object) -> dict[str, object]:
+    """Put a network of ours and plain facts about it into a state that `load_network` reads."""
+    names = [name for name, kind in NETWORKS.items() if type(network) is kind]
+    return {"network": names[0] if names else "", "ema": network.state_dict(), **facts}
+
+
+def load_network(path: str | Path) -> tuple[Network, dict[str, object]]:
+    """Load a network of ours from a checkpoint, in evaluation mode, and what the checkpoint says of it.
+
+    A checkpoint that names no network holds MobileNetV3-Small.
+
+    Raises
+    ------
+    TrainingError
+        If it is no checkpoint, or its weights are another network's.
+    """
+    state = load_checkpoint(Path(path))
+    try:
+        network = make_network(str(state.get("network") or "mobilenet-v3-small"))
+        network.load_state_dict(state["ema"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise TrainingError(
+            f"{Path(path).name}: expected a checkpoint of {', '.join(NETWORKS)}, got {type(error).__name__}: {error}"
+        ) from error
+    return network.eval().requires_grad_(False), {k: v for k, v in state.items() if k not in ("model", "ema")}
+
+
+class NetworkTeacher:
+    """A network of ours as a teacher.
+
+    Parameters
+    ----------
+    path : path
+        A checkpoint: ``best.pt`` of a labelled run, or ``last.pt`` of a distillation.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.network, facts = load_network(path)
+        self.size = int(str(facts.get("size", 128)))
+        self.crop_scale = float(str(facts.get("crop_scale", 2.7)))
+        middle, last = self.network.middle_width, self.network.last_width
+        self.widths = {"middle": middle, "last": last, "embedding": last}
+
+    def opinion(self, view: Tensor) -> Opinion:
+        """Judge ``(N, 3, size, size) float32`` RGB, 0-255."""
+        out = self.network.to(view.device)(view / 255)
+        features = {"middle": out.middle, "last": out.last, "embedding": out.embedding}
+        return Opinion(margin=out.logits[:, 1] - out.logits[:, 0], features=features)
 
 
 class _Unit(nn.Module):
@@ -181,6 +283,8 @@ class SilentFaceTeacher:
         self.crop_scale = crop_scale
         self.size = SILENT_FACE_SIZE
         self.network = load_silent_face(path).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        width = self.network.conv_6_sep.conv.in_channels
+        self.widths = {"middle": width, "last": width, "embedding": self.network.linear.out_features}
 
     def __call__(self, pixels: NDArray[np.uint8]) -> TeacherOutput:
         """Judge crops ``(N, 80, 80, 3)`` uint8 RGB."""
@@ -188,6 +292,12 @@ class SilentFaceTeacher:
         with torch.inference_mode():
             out: TeacherOutput = self.network(bgr)
         return out
+
+    def opinion(self, view: Tensor) -> Opinion:
+        """Judge ``(N, 3, 80, 80) float32`` RGB, 0-255."""
+        out: TeacherOutput = self.network.to(view.device)(view.flip(1))
+        features = {"middle": out.middle, "last": out.last, "embedding": out.embedding}
+        return Opinion(margin=out.margin, features=features)
 
     def live_margin(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Log-odds of live for crops ``(N, 80, 80, 3)`` uint8 RGB, ``(N,) float32``."""
@@ -238,6 +348,12 @@ class OnnxTeacher:
         except Exception as error:
             raise DataError(f"teacher {self.path.name}: expected a readable ONNX file, got {error}") from error
         self._input = self._session.get_inputs()[0].name
+        self.widths: dict[str, int] = {}
+
+    def opinion(self, view: Tensor) -> Opinion:
+        """Judge ``(N, 3, size, size) float32`` RGB, 0-255."""
+        pixels = view.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return Opinion(margin=torch.from_numpy(self.live_margin(pixels)).to(view.device))
 
     def live_margin(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Log-odds of live for crops ``(N, size, size, 3)`` uint8 RGB, ``(N,) float32``."""

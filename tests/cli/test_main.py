@@ -77,7 +77,7 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     out = capsys.readouterr().out
-    assert [name for name in cli.COMMANDS if f"\n    {name} " not in out] == []
+    assert [name for name in cli.COMMANDS if f"\n  {name} " not in out] == []
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

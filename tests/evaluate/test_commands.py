@@ -25,7 +25,7 @@ def experiment(corpus, tmp_path, monkeypatch):
     """An experiment file beside its pools, with a bundle that is only a name."""
 
     class Stub:
-        name, version, sha256 = "tiny", "1", "0" * 64
+        name, version, sha256, contract = "tiny", "1", "0" * 64, None
 
     monkeypatch.setattr(evaluation, "find_bundle", lambda path: path)
     monkeypatch.setattr(evaluation, "read_bundle", lambda _: Stub)

@@ -28,10 +28,7 @@ class Middle:
         return (Face(Box(width * 0.3, height * 0.3, width * 0.7, height * 0.7), 1.0),)
 
 
-class Stub:
-    """A bundle of which only the contract counts."""
-
-    contract = Contract(size=32, crop_scale=1.5, mean=(0.0,) * 3, std=(255.0,) * 3)
+CONTRACT = Contract(size=32, crop_scale=1.5, mean=(0.0,) * 3, std=(255.0,) * 3)
 
 
 @pytest.fixture(autouse=True)
@@ -59,21 +56,21 @@ def folder(tmp_path) -> Path:
 def test_corpus_is_cut_once(folder, tmp_path) -> None:
     """The second call finds the pool; a changed picture makes another."""
     domain = CorpusDomain(kind="folder", root=folder)
-    first = prepare_pool(domain, Stub(), tmp_path / "pools")
-    again = prepare_pool(domain, Stub(), tmp_path / "pools")
+    first = prepare_pool(domain, CONTRACT, tmp_path / "pools")
+    again = prepare_pool(domain, CONTRACT, tmp_path / "pools")
     assert (first, 4) == (again, Middle.calls)
     sessions = read_pool(first)
     assert [("ann", True), ("bob", True), ("ann", False), ("bob", False)] == [(s.subject, s.is_live) for s in sessions]
     assert {""} == {reason for s in sessions for reason in s.refusals.tolist()}
     path = next(folder.rglob("*.png"))
     cv2.imwrite(str(path), cv2.imread(str(path)) // 2)
-    assert first != prepare_pool(domain, Stub(), tmp_path / "pools")
+    assert first != prepare_pool(domain, CONTRACT, tmp_path / "pools")
 
 
 def test_refusals_are_kept(folder, tmp_path) -> None:
     """A black picture is a refused frame with its reason, not a missing one."""
     cv2.imwrite(str(folder / "test" / "live" / "ann" / "1" / "0.png"), np.zeros((240, 320, 3), np.uint8))
-    sessions = read_pool(prepare_pool(CorpusDomain(kind="folder", root=folder), Stub(), tmp_path / "pools"))
+    sessions = read_pool(prepare_pool(CorpusDomain(kind="folder", root=folder), CONTRACT, tmp_path / "pools"))
     assert 4 == len(sessions)
     assert "" != sessions[0].refusals[0]
 
@@ -101,23 +98,23 @@ def test_nothing_left(folder, domain, message) -> None:
 def test_pool_domain(corpus, tmp_path) -> None:
     """A pool is taken as it is; a folder that is none is refused."""
     write_pool(tmp_path / "pool", corpus(2), key="k")
-    assert tmp_path / "pool" == prepare_pool(PoolDomain(kind="pool", path=tmp_path / "pool"), Stub(), tmp_path)
+    assert tmp_path / "pool" == prepare_pool(PoolDomain(kind="pool", path=tmp_path / "pool"), CONTRACT, tmp_path)
     with pytest.raises(DataError, match=r"pool.json: expected the manifest of a pool"):
-        prepare_pool(PoolDomain(kind="pool", path=tmp_path), Stub(), tmp_path)
+        prepare_pool(PoolDomain(kind="pool", path=tmp_path), CONTRACT, tmp_path)
 
 
 def test_changed_domain(corpus, tmp_path) -> None:
     """Another camera makes another pool of the same sessions, once; the plain one is left alone."""
     plain = write_pool(tmp_path / "pool", corpus(2), key="k")
     domain = PoolDomain(kind="pool", path=tmp_path / "pool", change="dark-2.2")
-    path = prepare_pool(domain, Stub(), tmp_path / "pools")
+    path = prepare_pool(domain, CONTRACT, tmp_path / "pools")
     written = path.stat().st_mtime_ns
-    assert (path, written) == (prepare_pool(domain, Stub(), tmp_path / "pools"), path.stat().st_mtime_ns)
+    assert (path, written) == (prepare_pool(domain, CONTRACT, tmp_path / "pools"), path.stat().st_mtime_ns)
     dark = read_pool(path)
     assert [(one.name, one.species) for one in plain] == [(one.name, one.species) for one in dark]
     assert all(after.pixels.mean() < before.pixels.mean() for before, after in zip(plain, dark, strict=True))
     assert {"a+dark-2.2"} == {one.camera for one in dark}
-    other = prepare_pool(domain.model_copy(update={"change": "bright-0.5"}), Stub(), tmp_path / "pools")
+    other = prepare_pool(domain.model_copy(update={"change": "bright-0.5"}), CONTRACT, tmp_path / "pools")
     assert path != other
 
 
@@ -151,7 +148,7 @@ def test_simulated_domain(tmp_path, monkeypatch) -> None:
         def __getitem__(self, position):
             return position
 
-    def session(cutout, *, species, camera, frames, seed, illuminant):
+    def session(cutout, *, species, camera, frames, seed, size, illuminant):
         rng = np.random.default_rng(seed)
         for i in range(frames):
             rgb = (np.array([170, 130, 110]) + rng.integers(-40, 40, (240, 320, 1))).astype(np.uint8)
@@ -164,11 +161,26 @@ def test_simulated_domain(tmp_path, monkeypatch) -> None:
     domain = SimulatedDomain(
         kind="simulated", portraits=tmp_path, cameras=("webcam", "tablet"), frames=3, people=(0, 1)
     )
-    sessions = read_pool(prepare_pool(domain, Stub(), tmp_path / "pools"))
+    sessions = read_pool(prepare_pool(domain, CONTRACT, tmp_path / "pools"))
     assert [("ann", ""), ("ann", "print"), ("ann", "replay"), ("bob", ""), ("bob", "print"), ("bob", "replay")] == [
         (s.subject, s.species) for s in sessions
     ]
     assert ["webcam", "tablet"] * 3 == [s.camera for s in sessions]
     assert 0 == Middle.calls
-    other = prepare_pool(domain.model_copy(update={"seed": 1}), Stub(), tmp_path / "pools")
+    other = prepare_pool(domain.model_copy(update={"seed": 1}), CONTRACT, tmp_path / "pools")
     assert not np.array_equal(sessions[0].pixels, read_pool(other)[0].pixels)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 6])
+def test_cameras_are_dealt_to_every_species(count) -> None:
+    """Whatever the number of cameras, each sees every species, and as often: none gives a species away."""
+    cameras = [f"camera-{i}" for i in range(count)]
+    met = [(domains.dealt(cameras, turn, kinds=3), turn % 3) for turn in range(6 * count * 3)]
+    assert {18 * count // (3 * count)} == {met.count(pair) for pair in {(c, s) for c in cameras for s in range(3)}}
+
+
+def test_a_part_of_a_corpus(folder) -> None:
+    """People are chosen by the hash of their names, whole or not at all."""
+    half = read_corpus(CorpusDomain(kind="folder", root=folder, people=(0.0, 0.5)))
+    rest = read_corpus(CorpusDomain(kind="folder", root=folder, people=(0.5, 1.0)))
+    assert [{"ann"}, {"bob"}] == sorted(({one.subject for one in part} for part in (half, rest)), key=min)

@@ -26,7 +26,7 @@ def experiment(corpus, tmp_path, monkeypatch):
     """Two methods on one stream of pools, with a bundle that is only a name and a hash."""
 
     class Stub:
-        name, version, sha256 = "tiny", "1", "0" * 64
+        name, version, sha256, contract = "tiny", "1", "0" * 64, None
 
     monkeypatch.setattr(evaluation_module, "find_bundle", lambda path: path)
     monkeypatch.setattr(evaluation_module, "read_bundle", lambda _: Stub)

@@ -160,7 +160,7 @@ def _adapter(bundle: Bundle, settings: Adaptation) -> Adapter:
     except BundleError as error:
         raise DataError(
             f"method ratta: expected a model calibrated for adaptation, got {bundle.name} without a reference "
-            f"({error.__cause__}); give it one with ratta.calibrate.adaptation_reference and write_adaptable"
+            f"({error.__cause__}); give it one with ratta.adaptable.adaptation_reference and write_adaptable"
         ) from error
 
 

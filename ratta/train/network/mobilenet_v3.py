@@ -6,9 +6,12 @@ The layout is that of Howard et al. 2019, *Searching for MobileNetV3*; parameter
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+
+from ratta.train.network.units import Network, SqueezeExcitation, conv_norm_act, divisible_by_8, initialise
 
 BN_EPS = 1e-3
 BN_MOMENTUM = 0.01
@@ -62,38 +65,13 @@ SMALL_PLAN: tuple[BlockPlan, ...] = tuple(
 )
 
 
-def divisible_by_8(width: float) -> int:
-    """Round a channel count to a multiple of eight, never below 90 % of it (MobileNet's rule)."""
-    rounded = max(8, int(width + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * width else rounded
-
-
-def conv_norm_act(
+def _unit(
     inputs: int, outputs: int, *, kernel: int, stride: int = 1, groups: int = 1, act: type[nn.Module] | None
 ) -> nn.Sequential:
-    """Convolution, batch normalisation and (if any) activation, padded to keep ``ceil(size / stride)``."""
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs, eps=BN_EPS, momentum=BN_MOMENTUM),
-    ]
-    if act is not None:
-        layers.append(act(inplace=True))
-    return nn.Sequential(*layers)
-
-
-class SqueezeExcitation(nn.Module):
-    """Channel gate: global mean, two 1x1 convolutions, hard sigmoid (Hu et al. 2018)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        squeezed = divisible_by_8(width / 4)
-        self.fc1 = nn.Conv2d(width, squeezed, 1)
-        self.fc2 = nn.Conv2d(squeezed, width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Gate ``(N, C, H, W)``."""
-        gate = nn.functional.relu(self.fc1(x.mean((2, 3), keepdim=True)))
-        return x * nn.functional.hardsigmoid(self.fc2(gate))
+    """Convolution, normalisation and activation with this network's own constants of normalisation."""
+    return conv_norm_act(
+        inputs, outputs, kernel=kernel, stride=stride, groups=groups, act=act, eps=BN_EPS, momentum=BN_MOMENTUM
+    )
 
 
 class InvertedResidual(nn.Module):
@@ -105,16 +83,20 @@ class InvertedResidual(nn.Module):
         self.shortcut = plan.stride == 1 and plan.inputs == plan.outputs
         layers: list[nn.Module] = []
         if plan.expanded != plan.inputs:
-            layers.append(conv_norm_act(plan.inputs, plan.expanded, kernel=1, act=act))
+            layers.append(_unit(plan.inputs, plan.expanded, kernel=1, act=act))
         layers.append(
-            conv_norm_act(
-                plan.expanded, plan.expanded, kernel=plan.kernel, stride=plan.stride, groups=plan.expanded, act=act
-            )
+            _unit(plan.expanded, plan.expanded, kernel=plan.kernel, stride=plan.stride, groups=plan.expanded, act=act)
         )
         if plan.squeeze:
-            layers.append(SqueezeExcitation(plan.expanded))
-        layers.append(conv_norm_act(plan.expanded, plan.outputs, kernel=1, act=None))
+            squeezed = divisible_by_8(plan.expanded / 4)
+            layers.append(SqueezeExcitation(plan.expanded, squeezed=squeezed, act=nn.ReLU, gate=nn.Hardsigmoid))
+        layers.append(_unit(plan.expanded, plan.outputs, kernel=1, act=None))
         self.block = nn.Sequential(*layers)
+
+    def units(self) -> Iterator[tuple[str, nn.Module]]:
+        """Give the block's parts, each with its name."""
+        for index, part in enumerate(self.block):
+            yield f"block.{index}", part
 
     def forward(self, x: Tensor) -> Tensor:
         """Run ``(N, C, H, W)`` through the block."""
@@ -122,18 +104,7 @@ class InvertedResidual(nn.Module):
         return x + y if self.shortcut else y
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudentOutput:
-    """What one forward pass gives: logits ``(N, 2)``, hidden ``(N, 64)``, embedding ``(N, 576)``, two feature maps."""
-
-    logits: Tensor
-    hidden: Tensor
-    embedding: Tensor
-    middle: Tensor
-    last: Tensor
-
-
-class MobileNetV3Small(nn.Module):
+class MobileNetV3Small(Network):
     """MobileNetV3-Small x1.0 with the head 576-64-2; class order ``[spoof, live]``.
 
     Parameters
@@ -162,36 +133,9 @@ class MobileNetV3Small(nn.Module):
         self.plan = plan
         self.last_width = last_width
         self.hidden_width = hidden_width
-        stem = conv_norm_act(3, plan[0].inputs, kernel=3, stride=2, act=nn.Hardswish)
-        tail = conv_norm_act(plan[-1].outputs, last_width, kernel=1, act=nn.Hardswish)
+        self.middle_index, self.middle_width = len(plan) - 3, plan[-4].outputs
+        stem = _unit(3, plan[0].inputs, kernel=3, stride=2, act=nn.Hardswish)
+        tail = _unit(plan[-1].outputs, last_width, kernel=1, act=nn.Hardswish)
         self.features = nn.Sequential(stem, *(InvertedResidual(p) for p in plan), tail)
         self.classifier = nn.Sequential(nn.Linear(last_width, hidden_width), nn.Hardswish(), nn.Linear(hidden_width, 2))
-        self.apply(_initialise)
-
-    def forward(self, x: Tensor) -> StudentOutput:
-        """Run normalised pixels ``(N, 3, S, S) float32`` through the network."""
-        middle = x
-        for index, block in enumerate(self.features):
-            x = block(x)
-            if index == len(self.plan) - 3:
-                middle = x
-        embedding = x.mean((2, 3))
-        hidden = self.classifier[1](self.classifier[0](embedding))
-        return StudentOutput(
-            logits=self.classifier[2](hidden), hidden=hidden, embedding=embedding, middle=middle, last=x
-        )
-
-
-def _initialise(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode="fan_out")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Linear):
-        nn.init.normal_(module.weight, 0.0, 0.05)
-        nn.init.zeros_(module.bias)
-
-
-def normalise(pixels: Tensor, *, mean: float = 0.0, std: float = 255.0) -> Tensor:
-    """Turn uint8 pixels ``(N, S, S, 3)`` RGB into the network's input ``(N, 3, S, S) float32``, channels last."""
-    return (pixels.permute(0, 3, 1, 2).float() - mean) / std
+        self.apply(initialise)
