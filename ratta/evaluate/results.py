@@ -291,8 +291,9 @@ def _row(group: list[CellResult], reference: list[CellResult] | None, window: in
         difference = paired_difference(scores, source, threshold=0.0, seed=0).acer
         pair = [pooled(one, by_session=True) for one in (group, reference)]
         by_session = paired_difference(pair[0], pair[1], threshold=0.0, seed=0)
-        headroom = acer(source, 0.0) - oracle_acer(source)
-        recovered = -difference.value / headroom if headroom >= LEAST_HEADROOM else math.nan
+        before = acer(source, 0.0)
+        headroom = before - oracle_acer(source)
+        recovered = (before - found.acer.value) / headroom if headroom >= LEAST_HEADROOM else math.nan
     last = [one.record["trace"][-1][1] for one in group]
     worst = [running_error(one.scores, one.threshold.value, window=window).worst_acer for one in group]
     return Row(
