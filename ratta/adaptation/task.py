@@ -32,12 +32,12 @@ Work = Generator[Step, None, T]
 
 INFERENCES = {
     Step.READ: 1.0,
-    Step.VIEWS: 3.0,
+    Step.VIEWS: 4.0,
     Step.MOMENTS: 1.0,
     Step.DRIFT: 8.0,
     Step.OPEN: 40.0,
-    Step.LESSON: 2.0,
-    Step.CANARIES: 4.0,
+    Step.LESSON: 3.0,
+    Step.CANARIES: 8.0,
 }
 """What each piece costs at most, in runs of the network; the budget corrects them by what it measures."""
 
