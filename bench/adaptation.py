@@ -6,7 +6,8 @@
 
 Every frame is answered before anything is learnt (prequential), `idle` is called after every frame, threshold: EER on
 the source's development sessions, frozen. Differences to the source model are paired, their intervals over sessions.
-Work is billed as calibrated, so that a run can be had again. Bias: see `bench/adaptation_sources.py`; sources and targets come from one simulator.
+Work is billed as calibrated, so that a run can be had again. Bias: see `bench/adaptation_sources.py`; sources and
+targets come from one simulator.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def test_unreadable(tmp_path, name, text) -> None:
 
 
 def test_shipped_experiments_are_valid() -> None:
-    """Every evaluation of the repository parses; a sweep without its grid is one. Trainings have a test of their own."""
+    """Every evaluation of the repository parses; a sweep without its grid is one. Trainings have their own test."""
     folder = Path(__file__).parents[2] / "bench" / "experiments"
     files = sorted(folder.glob("*.toml"))
     assert {"paper.toml", "simulated.toml", "nuaa.toml", "sweep-tent.toml"} <= {path.name for path in files}
