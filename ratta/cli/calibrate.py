@@ -3,21 +3,28 @@
 MODEL is a folder that `ratta export` wrote, or a model folder (or the name of a shipped one), of which a newly
 calibrated copy is made. The data are a corpus, a manifest or your own folder, or simulated; faces are cut into a
 temporary folder and deleted again: what is kept are features and numbers. Policies: see docs/metrics.md.
+
+With --adapt the model may adapt afterwards (ratta.load(adapt=True)): it takes at least 100 sessions for that.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ratta.adaptable import adaptation_reference, write_adaptable
 from ratta.calibrate import calibrated, read_parts
 from ratta.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+
+    import numpy as np
+    import numpy.typing as npt
 
     from ratta.calibrate import Sample
     from ratta.evaluate import CropSession
@@ -45,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop-scale", type=float, help="of an exported network that does not say")
     parser.add_argument("--name", help="of the new model")
     parser.add_argument("--version", default="1", help="(%(default)s)")
+    parser.add_argument("--adapt", action="store_true", help="also measure what adaptation must know of the source")
     parser.add_argument("--card", type=Path, metavar="FILE", help="Markdown that says what the model is")
 
 
@@ -69,6 +77,9 @@ def run(args: argparse.Namespace) -> int:
             live_policy=args.live,
             spoof_policy=args.spoof,
         )
+        if args.adapt:
+            reference = adaptation_reference(bundle, crops_of(pool), crops_of(changed(pool)))
+            bundle = write_adaptable(args.output, bundle, reference)
     made = bundle.calibration
     print(f"{args.output}: live from {made.live_threshold:.3f} on, spoof up to {made.spoof_threshold:.3f}")
     print(f"temperature {made.temperature:.3f}, bias {made.bias:.3f}; {made.origin}")
@@ -116,7 +127,22 @@ def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
     return CorpusDomain(kind=kind, root=path, split=args.split, frames=args.frames)
 
 
-def samples_of(sessions: tuple[CropSession, ...]) -> Iterator[Sample]:
+def changed(sessions: Iterable[CropSession]) -> Iterator[CropSession]:
+    """Take the sessions again, each with another of the mild changes of camera: what is declared adaptable."""
+    from ratta.evaluate.sessions import change_session
+    from ratta.simulate import CHANGES
+
+    mild = cycle(change.name for change in CHANGES.values() if change.reach == "mild")
+    for one, name in zip(sessions, mild, strict=False):
+        yield change_session(one, name)
+
+
+def crops_of(sessions: Iterable[CropSession]) -> Iterator[tuple[npt.NDArray[np.uint8], bool, str, str]]:
+    """Give the same crops as `samples_of`, as adaptation takes them."""
+    return ((pixels, is_live, species, name) for pixels, is_live, species, _, name in samples_of(sessions))
+
+
+def samples_of(sessions: Iterable[CropSession]) -> Iterator[Sample]:
     """Give the crops of sessions that were not refused."""
     for one in sessions:
         for pixels, refusal in zip(one.pixels, one.refusals, strict=True):
