@@ -21,16 +21,19 @@ if TYPE_CHECKING:
     Doubles = npt.NDArray[np.float64]
 
 QUANTILES = 129
-CASTS = ((1.0, 1.0, 1.0), (1.15, 1.0, 0.85), (1.3, 1.0, 0.74), (0.85, 1.0, 1.15), (0.74, 1.0, 1.3))
+CASTS = ((1.0, 1.0, 1.0), (1.2, 1.0, 0.82), (1.4, 1.0, 0.68), (0.82, 1.0, 1.2), (0.68, 1.0, 1.4))
+GAMMAS = (0.5, 0.63, 0.79, 1.0, 1.26, 1.59, 2.0)
+"""Brightness in thirds of a doubling."""
+CONTRASTS = (0.45, 0.6, 0.8, 1.35)
 
 
 def known_changes() -> Iterator[ToneCorrection]:
     """Yield the changes of tone that are declared adaptable: brightness, contrast, colour cast, and some together."""
-    for gamma in (0.45, 0.6, 0.8, 1.0, 1.25, 1.6, 2.2):
-        for cast in CASTS if gamma in (0.8, 1.0, 1.25) else CASTS[:1]:
+    for gamma in GAMMAS:
+        for cast in CASTS if 0.7 < gamma < 1.4 else CASTS[:1]:
             yield ToneCorrection(gamma, np.array(cast), np.zeros(3), 0.0)
-    for contrast in (0.5, 0.7, 1.4):
-        for gamma in (0.7, 1.0, 1.5):
+    for contrast in CONTRASTS:
+        for gamma in (0.7, 1.0, 1.4):
             yield ToneCorrection(gamma, np.full(3, contrast), np.full(3, (1 - contrast) / 2), 0.0)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     Doubles = npt.NDArray[np.float64]
 
 PREFIX = "tone."
+NOISE = 0.02
+"""Shares of a few hundred development frames are not known better."""
 NAMES = ("sides", "precision", "shifted", "shift_passing", "logits", "species")
 
 
@@ -109,6 +111,16 @@ class ToneReference:
         share: Doubles = (self.logits >= threshold_logit).mean(axis=1)
         return share
 
+    def correction(self, change: int, threshold_logit: float) -> tuple[ToneCorrection, float]:
+        """Give the curve that undoes a known change, with its penalty, and what is expected of it; see `penalty`.
+
+        The curve is the known change's, not one fitted to what was seen: other people's faces and rooms would be in it,
+        and nothing would be known of what it does.
+        """
+        curve, _ = fit_tone(self.shifted[change], self.middle)
+        penalty, gain = self.penalty(change, threshold_logit)
+        return ToneCorrection(curve.gamma, curve.gain, curve.lift, penalty), gain
+
     def penalty(self, change: int, threshold_logit: float) -> tuple[float, float]:
         """Say how much surer an answer must be so that no species passes more often than now, and what is gained.
 
@@ -122,14 +134,15 @@ class ToneReference:
         -------
         penalty, gain : float
             In log-odds; and the expected fall of ACER (worst species), in shares of 1. No gain is expected where live
-            faces would pass less often than now: that would only move errors from one side to the other.
+            faces would pass less often than now, by more than the table's own noise: that would only move errors from
+            one side to the other.
         """
         now = self.shift_passing[change]
         candidates = np.concatenate(([threshold_logit], np.sort(self.logits, axis=None)))
         for threshold in candidates[candidates >= threshold_logit]:
             then = self.passing(float(threshold) + (threshold > threshold_logit) * 1e-9)
             if (then[1:] <= now[1:]).all():
-                gain = _acer(now) - _acer(then) if then[0] >= now[0] else 0.0
+                gain = _acer(now) - _acer(then) if then[0] >= now[0] - NOISE else 0.0
                 return float(threshold - threshold_logit), gain
         return float(candidates[-1] - threshold_logit), 0.0
 
@@ -156,7 +169,7 @@ class Proposal:
 
 
 class ToneMatching:
-    """Follows the tones of sessions by the side of the source's verdict, and proposes a correction.
+    """Follows the tones of sessions by the side of the source's verdict, and proposes to undo a known change.
 
     Both sides count alike whatever their numbers, each session once, by medians: neither a flood nor an outlier moves
     the tones far. A proposal needs sessions of both sides, a change that is one of the known ones and large enough to
@@ -177,8 +190,8 @@ class ToneMatching:
         Of the rarer side among all sessions looked at.
     min_change : float
         Root mean square change of tone that is worth correcting, in shares of full scale.
-    max_left : float
-        The same for what the curve leaves, and for the distance to the nearest known change.
+    max_off : float
+        The same for the distance to the nearest known change.
     min_gain : float
         Expected fall of ACER, in shares of 1.
     """
@@ -193,7 +206,7 @@ class ToneMatching:
         min_sessions: int = 4,
         min_share: float = 0.15,
         min_change: float = 0.04,
-        max_left: float = 0.04,
+        max_off: float = 0.04,
         min_gain: float = 0.04,
     ) -> None:
         if min(every, min_sessions) < 1 or window < min_sessions or not 0 <= min_share < 0.5:
@@ -208,7 +221,7 @@ class ToneMatching:
         self.min_sessions = min_sessions
         self.min_share = min_share
         self.min_change = min_change
-        self.max_left = max_left
+        self.max_off = max_off
         self.min_gain = min_gain
         self.reset()
 
@@ -241,27 +254,18 @@ class ToneMatching:
         return enough and self._since >= self.every and rarer >= self.min_share * len(self._recent)
 
     def propose(self) -> Proposal:
-        """Fit a correction, and say whether it is worth a trial."""
+        """Recognise the change, and say whether to undo it is worth a trial."""
         self._since = 0
         seen = np.mean([np.median(np.stack(list(side)), axis=0) for side in self._sides], axis=0)
-        middle = self.reference.middle
         change, off = self.reference.nearest(seen)
-        penalty, gain = self.reference.penalty(change, self.threshold_logit)
-        size = float(np.sqrt(((seen - middle) ** 2).mean()))
-        try:
-            curve, left = fit_tone(seen, middle)
-        except InputError as error:
-            return Proposal(None, Finding(False, str(error), {"change": size}))
-        numbers = {"change": size, "left": left, "known": change, "off": off, "penalty": penalty, "gain": gain}
+        correction, gain = self.reference.correction(change, self.threshold_logit)
+        size = float(np.sqrt(((seen - self.reference.middle) ** 2).mean()))
+        numbers = {"change": size, "known": change, "off": off, "penalty": correction.penalty, "gain": gain}
         asked = {
             "too small a change": size >= self.min_change,
-            "not a change of tone": left <= self.max_left,
-            "not a known change": off <= self.max_left,
+            "not a known change": off <= self.max_off,
             "nothing to gain": gain >= self.min_gain,
         }
         against = [reason for reason, passed in asked.items() if not passed]
-        if against:
-            return Proposal(None, Finding(False, "; ".join(against), numbers))
-        return Proposal(
-            ToneCorrection(curve.gamma, curve.gain, curve.lift, penalty), Finding(True, "worth a trial", numbers)
-        )
+        finding = Finding(not against, "; ".join(against) or "worth a trial", numbers)
+        return Proposal(None if against else correction, finding)

@@ -17,7 +17,7 @@ def recordings(tmp_path, simulated):
     """`recordings(count)`: a manifest of so many sessions of one crop each, a face box in its middle."""
 
     def make(count):
-        names = ["path", "label", "species", "subject", "session", "camera", "split", "x_min", "y_min", "x_max", "y_max"]
+        names = "path label species subject session camera split x_min y_min x_max y_max".split()  # noqa: SIM905
         rng = np.random.default_rng(0)
         rows = []
         for index in range(count):
