@@ -133,16 +133,17 @@ class ToneReference:
         Returns
         -------
         penalty, gain : float
-            In log-odds; and the expected fall of ACER (worst species), in shares of 1. No gain is expected where live
-            faces would pass less often than now, by more than the table's own noise: that would only move errors from
-            one side to the other.
+            In log-odds; and the expected fall of ACER (worst species), in shares of 1. None where live faces would
+            pass less often than now and than before the source's own camera, by more than the table's own noise: that
+            would only move errors from one side to the other.
         """
         now = self.shift_passing[change]
+        least_live = min(now[0], self.passing(threshold_logit)[0]) - NOISE
         candidates = np.concatenate(([threshold_logit], np.sort(self.logits, axis=None)))
         for threshold in candidates[candidates >= threshold_logit]:
             then = self.passing(float(threshold) + (threshold > threshold_logit) * 1e-9)
             if (then[1:] <= now[1:]).all():
-                gain = _acer(now) - _acer(then) if then[0] >= now[0] - NOISE else 0.0
+                gain = _acer(now) - _acer(then) if then[0] >= least_live else 0.0
                 return float(threshold - threshold_logit), gain
         return float(candidates[-1] - threshold_logit), 0.0
 
