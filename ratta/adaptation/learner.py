@@ -97,7 +97,7 @@ class Learner:
             deque(maxlen=self.lessons_per_class),
             deque(maxlen=self.lessons_per_class),
         )
-        self._since_late = 0
+        self._since_late = [0, 0]
 
     def screened(self, attempt: Attempt) -> list[Kept]:
         """Choose the frames worth looking at twice; the obstacles of the others are counted."""
@@ -138,7 +138,7 @@ class Learner:
         lesson = Lesson(cut=reading.cut, is_live=admission.is_live, source_logit=kept.source.live_logit)
         self._lessons[admission.is_live].append(lesson)
         self._since_early += 1
-        self._since_late += 1
+        self._since_late[admission.is_live] += 1
         return True
 
     @property
@@ -148,12 +148,13 @@ class Learner:
 
     @property
     def late_due(self) -> bool:
-        """Whether a late candidate should be tried: only with full lessons of both classes.
+        """Whether a late candidate should be tried: only with full lessons of both classes, all new since the last.
 
-        The gate's counts may be older than the lessons (`forget_late`, `restore_state`) and say nothing about these.
+        The gate's counts may be older than the lessons (`forget_late`, `restore_state`) and say nothing about these. A
+        flood of one class renews its own lessons only, and waits for the other.
         """
-        full = all(len(side) == self.lessons_per_class for side in self._lessons)
-        return self.gate.ready and self._since_late >= self.late_every and full
+        full = min(self._since_late) >= self.lessons_per_class
+        return self.gate.ready and sum(self._since_late) >= self.late_every and full
 
     def early_candidate(self) -> Correction:
         """Make an early candidate."""
@@ -171,7 +172,7 @@ class Learner:
         counts = len(self._lessons[0]), len(self._lessons[1])
         if min(counts) < 1:
             raise InputError(f"learner: expected lessons of both classes, got {counts}; wait until `late_due`")
-        self._since_late = 0
+        self._since_late = [0, 0]
         before = self.model.parameters(late)
         gradient: Arrays = {}
         for lesson in [*self._lessons[0], *self._lessons[1]]:

@@ -71,7 +71,7 @@ def test_no_evidence_makes_no_candidate(learner, run):
 
 
 def test_both_classes_make_candidates_due_once(learner, teach, run):
-    """Sixteen frames of both: each kind is due until it was made, and again eight frames later."""
+    """Sixteen frames of both: each kind is due until it was made; a late one again only with new lessons of both."""
     both(teach, learner)
     assert (True, True) == (learner.early_due, learner.late_due)
     learner.early_candidate()
@@ -81,7 +81,11 @@ def test_both_classes_make_candidates_due_once(learner, teach, run):
     teach(learner, is_live=True, sessions=3, first=8)
     assert (False, False) == (learner.early_due, learner.late_due)
     teach(learner, is_live=True, sessions=1, first=11)
-    assert (True, True) == (learner.early_due, learner.late_due)
+    assert (True, False) == (learner.early_due, learner.late_due)
+    teach(learner, is_live=True, sessions=40, first=12)
+    assert not learner.late_due
+    teach(learner, is_live=False, sessions=4, first=52)
+    assert learner.late_due
 
 
 def test_an_early_candidate_takes_back_what_both_classes_saw(learner, teach):
