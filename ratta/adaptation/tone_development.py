@@ -10,7 +10,7 @@ import numpy as np
 from ratta.adaptation.drift import shrunk_precision
 from ratta.adaptation.guard import LIVE
 from ratta.adaptation.tones import ToneReference
-from ratta.adaptation.update.tone import ToneCorrection, tone_of
+from ratta.adaptation.update.tone import ToneCorrection, fit_tone, tone_of
 from ratta.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,23 +76,31 @@ def measure_tones(
         raise InputError("measure_tones: expected live faces and attacks, got one class")
     order = [LIVE, *kinds_of_attack.tolist()]
 
-    def read(change: ToneCorrection | None) -> Doubles:
-        return np.array([network.read(change.apply(crop) if change else crop).live_logit for crop in crops])
+    def read(seen: list[Pixels]) -> Doubles:
+        return np.array([network.read(crop).live_logit for crop in seen])
 
-    logits, tones = read(None), np.stack([tone_of(crop) for crop in crops])
+    def quantiles(logits: Doubles) -> Doubles:
+        return np.array([np.quantile(logits[kind == name], np.linspace(0, 1, QUANTILES)) for name in order])
+
+    logits, tones = read(crops), np.stack([tone_of(crop) for crop in crops])
     sides = _sides(tones, logits >= threshold_logit)
-    passing, shifted = [], []
+    passing, shifted, corrected = [], [], []
     for change in known_changes():
-        seen = read(change) >= threshold_logit
-        passing.append([seen[kind == name].mean() for name in order])
-        shifted.append(change.curve(sides.mean(axis=0)))
+        seen = [change.apply(crop) for crop in crops]
+        tone = change.curve(sides.mean(axis=0))
+        back, _ = fit_tone(tone, sides.mean(axis=0))
+        now, then = read(seen), read([back.apply(crop) for crop in seen])
+        passing.append([(now[kind == name] >= threshold_logit).mean() for name in order])
+        corrected.append(quantiles(then))
+        shifted.append(tone)
     flat = tones.reshape(len(tones), -1)
     return ToneReference(
         sides=sides,
         precision=shrunk_precision(flat - sides.mean(axis=0).reshape(-1)),
         shifted=np.array(shifted),
         shift_passing=np.array(passing),
-        logits=np.array([np.quantile(logits[kind == name], np.linspace(0, 1, QUANTILES)) for name in order]),
+        corrected=np.array(corrected),
+        logits=quantiles(logits),
         species=kinds_of_attack,
     )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PREFIX = "tone."
 NOISE = 0.02
 """Shares of a few hundred development frames are not known better."""
-NAMES = ("sides", "precision", "shifted", "shift_passing", "logits", "species")
+NAMES = ("sides", "precision", "shifted", "shift_passing", "corrected", "logits", "species")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,6 +41,9 @@ class ToneReference:
         The sides' mean tones under each known change.
     shift_passing : (K, 1 + S) float64
         Share of development frames that pass as live under each change: live first, then each species.
+    corrected : (K, 1 + S, N) float64
+        Sorted log-odds under each change *with its correction*, in the same order, at N even quantiles: what was cut
+        off at black or white does not come back.
     logits : (1 + S, N) float64
         Sorted log-odds of development frames without a change, in the same order, at N even quantiles.
     species : (S,) str
@@ -55,6 +58,7 @@ class ToneReference:
     precision: Doubles
     shifted: Doubles
     shift_passing: Doubles
+    corrected: Doubles
     logits: Doubles
     species: npt.NDArray[np.str_]
 
@@ -66,6 +70,7 @@ class ToneReference:
             "precision": (width, width),
             "shifted": (known, *shape),
             "shift_passing": (known, kinds),
+            "corrected": (known, kinds, self.logits.shape[-1]),
             "logits": (kinds, self.logits.shape[-1]),
         }
         for name, wanted in expected.items():
@@ -139,9 +144,10 @@ class ToneReference:
         """
         now = self.shift_passing[change]
         least_live = min(now[0], self.passing(threshold_logit)[0]) - NOISE
-        candidates = np.concatenate(([threshold_logit], np.sort(self.logits, axis=None)))
+        candidates = np.concatenate(([threshold_logit], np.sort(self.corrected[change], axis=None)))
         for threshold in candidates[candidates >= threshold_logit]:
-            then = self.passing(float(threshold) + (threshold > threshold_logit) * 1e-9)
+            above = float(threshold) + (threshold > threshold_logit) * 1e-9
+            then = (self.corrected[change] >= above).mean(axis=1)
             if (then[1:] <= now[1:]).all():
                 gain = _acer(now) - _acer(then) if then[0] >= least_live else 0.0
                 return float(threshold - threshold_logit), gain
