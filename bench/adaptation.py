@@ -46,7 +46,7 @@ TONE = ("dark-1.5", "dark-2.2", "bright-0.7", "bright-0.5", "contrast-0.7", "con
 WORST = ("contrast-0.5", "cast-strong", "dark-2.2")
 PAUSE_S, STEP_S = 30.0, 0.2
 PARTS = ("no penalty", "no table", "no trial", "no arbiter", "moments", "no late")
-SOURCES = ("weak-1", "strong-1", "weak-2", "strong-2", "weak-0", "strong-0")
+SOURCES = ("weak-1", "weak-2", "strong-2", "weak-0", "strong-1", "strong-0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +189,7 @@ def stream_of(corpus: Path, change: str, kind: str, order: int) -> list[Shown]:
 def jobs() -> Iterator[tuple[str, str, str, str, int]]:
     """Variant, source, change, stream, order."""
     orders = {name: 11 + place for place, name in enumerate(SOURCES)}
-    for change, name in product((CLEAN, *WORST), SOURCES):
+    for name, change in product(SOURCES, (*WORST, CLEAN)):
         yield "ratta", name, change, "sessions", orders[name]
     kinds = ("return", "live-only", "attack-only", "live-heavy", "attack-heavy")
     for change, kind in product(("contrast-0.5", "cast-strong"), kinds):
