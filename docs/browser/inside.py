@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ratta.bench.report import render
 from ratta.bench.schema import to_json
 from ratta.bundle import DEFAULT_MODEL, read_detector
 from ratta.engine import open_graph
+from ratta.errors import BundleError
 from ratta.perception import BlazeFace
 from ratta.records import Reason, Verdict
 from ratta.session import Session
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 REST_S = 1.5
 """Seconds between the end of an attempt and the next: time to read the verdict, and to learn in."""
+IDLE_MS = 30.0
+"""Milliseconds of a resting frame after which no further piece of learning is begun."""
 MANY = 1_000_000
 """Attempts before a lockout: this page lets nobody in."""
 
@@ -54,20 +58,26 @@ class Stopwatch:
 class Watcher:
     """Looks at frames, attempt after attempt."""
 
-    def __init__(self, runtime: str) -> None:
+    def __init__(self, runtime: str, *, model: str | Path = DEFAULT_MODEL) -> None:
         self.runtime = runtime
         self.stopwatch = Stopwatch()
         self.detector = BlazeFace(open_graph(read_detector(), runtime=runtime, name="blazeface.onnx"))
         self.detector.detect = self.stopwatch.wrap("face", self.detector.detect)
-        self.engine: Engine = ratta.load(runtime=runtime, detector=self.detector, max_attempts=MANY)
-        answering = self.adapter or self.engine.network
-        answering.read = self.stopwatch.wrap("network", answering.read)
+        self.engine = self._load(model)
+        self.adapter = self.engine.adapter
+        for answering in (self.engine.network, self.adapter):  # the first reads pictures, the second attempts
+            if answering is not None:
+                answering.read = self.stopwatch.wrap("network", answering.read)
+        self.begun: float | None = None
         self.forget()
 
-    @property
-    def adapter(self) -> Any:
-        """What adapts, where the engine does."""
-        return getattr(self.engine, "adapter", None)
+    def _load(self, model: str | Path) -> Engine:
+        """Load the model with adaptation if it was calibrated for it, else without."""
+        load = partial(ratta.load, model, runtime=self.runtime, detector=self.detector, max_attempts=MANY)
+        try:
+            return load(adapt=True)
+        except BundleError:
+            return load()
 
     def forget(self) -> None:
         """Begin anew with the next frame."""
@@ -76,12 +86,12 @@ class Watcher:
 
     def step(self, frame: npt.NDArray[np.uint8], t: float) -> ratta.Decision:
         """Answer a frame; between two attempts the last answer stands, and a learner may learn."""
+        self.begun = t if self.begun is None else self.begun
         if self._session is None or (self._last is not None and self._last.final and t - self._last.t >= REST_S):
             self._session = self.engine.session()
             self._last = None
         if self._last is not None and self._last.final:
-            if self.adapter is not None:
-                self.engine.idle(t)
+            self.engine.idle(t, within_ms=IDLE_MS)
             return self._last
         self._last = self._session.step(frame, t=t, color="rgb")
         return self._last
@@ -105,7 +115,7 @@ def start(runtime: str) -> str:
         live_threshold=policy.live_threshold,
         spoof_threshold=policy.spoof_threshold,
         origin=bundle.calibration.origin,
-        adaptation=adaptation(),
+        adaptation=adaptation(None),
     )
 
 
@@ -126,7 +136,7 @@ def frame(pixels: Any, width: int, height: int, t: float) -> str:
         decision=decision,
         fresh=decision.t == t,
         stages=_stages(copied - begin, answered - copied),
-        adaptation=adaptation(),
+        adaptation=adaptation(t),
     )
 
 
@@ -163,12 +173,24 @@ def example() -> bytes:
     return (Path(ratta.__file__).parent / "camera" / "assets" / "astronaut.jpg").read_bytes()
 
 
-def adaptation() -> dict[str, Any] | None:
-    """Say what has been learnt and what learning may cost; `None` for an engine that does not adapt."""
+def adaptation(t: float | None) -> dict[str, Any] | None:
+    """Say what has been learnt, and how much of what learning may spend is spent; `None` if the engine does not adapt.
+
+    `spent_share` is over what the budget has granted since the first frame, by its long-run rate.
+    """
     adapter = watcher.adapter
     if adapter is None:
         return None
-    return {"adapted": adapter.adapted, "band": str(adapter.band), "counts": dict(adapter.counts)}
+    budget = adapter.budget
+    passed_s = 0.0 if t is None or watcher.begun is None else t - watcher.begun
+    granted_ms = budget.time.refill_per_s * passed_s
+    return {
+        "adapted": adapter.adapted,
+        "band": adapter.band.value,
+        "counts": adapter.counts,
+        "spent_ms": budget.spent_ms,
+        "spent_share": budget.spent_ms / granted_ms if granted_ms > 0 else 0.0,
+    }
 
 
 def _rgb(pixels: Any, width: int, height: int) -> npt.NDArray[np.uint8]:

@@ -47,7 +47,7 @@ ask("start", { runtime: options.get("runtime") ?? undefined }).then((answer) => 
   const where = model.runtime === "web" ? "onnxruntime-web" : "NumPy in Python (this browser has no JSPI)";
   $("runtime").textContent = where;
   $("model").textContent = `${where}; ${model.name} ${model.version} (${model.sha256.slice(0, 12)}), ${model.megabytes.toFixed(2)} MB; `
-    + `live from ${model.live_threshold.toFixed(2)}, spoof up to ${model.spoof_threshold.toFixed(2)}. ${model.origin}`;
+    + `live from ${model.live_threshold.toFixed(2)}, spoof up to ${model.spoof_threshold.toFixed(2)}; calibrated on: ${model.origin}`;
   showAdaptation(model.adaptation);
   $("run").disabled = $("another").disabled = false;
   document.body.dataset.ready = model.runtime;
@@ -114,13 +114,10 @@ function showAdaptation(state) {
     return;
   }
   const counts = Object.entries(state.counts).map(([what, count]) => `${what} ${count}`).join(", ");
-  $("adaptation").textContent = `${state.adapted ? "Adapted to this camera" : "As shipped"}; drift: ${state.band}`
-    + (counts ? `; ${counts}` : "");
-  if (state.spent_share !== undefined) {
-    $("budget").hidden = false;
-    $("budget").firstElementChild.style.width = `${100 * Math.min(1, state.spent_share)}%`;
-    $("adaptation").textContent += `; ${(100 * state.spent_share).toFixed(0)} % of its budget spent`;
-  }
+  const spent = `${state.spent_ms.toFixed(0)} ms spent, ${(100 * state.spent_share).toFixed(0)} % of the budget so far`;
+  $("adaptation").textContent = `${state.adapted ? "Adapted to this camera" : "As shipped"}; drift: ${state.band}; ${counts}; ${spent}`;
+  $("budget").hidden = false;
+  $("budget").firstElementChild.style.width = `${100 * Math.min(1, state.spent_share)}%`;
 }
 
 function drawBox(box, width, height) {
@@ -221,16 +218,14 @@ function showFrame({ decision, fresh, stages, adaptation }, t, width, height) {
   if (!fresh) return;
   recent = [...recent.filter((entry) => t - entry.t < 2), { t, stages }];
   const span = recent.length > 1 ? (recent.length - 1) / (t - recent[0].t) : NaN;
-  const medians = Object.fromEntries(Object.keys(PARTS).map((part) => [part, median(recent.map((entry) => entry.stages[part]))]));
-  showStages(medians, PARTS, Number.isFinite(span) ? `a frame, ${span.toFixed(0)} frames a second` : "a frame");
+  // The mean, not the median: the face is searched for in few frames, and its share belongs to all.
+  const means = Object.fromEntries(Object.keys(PARTS).map((part) => [part, mean(recent.map((entry) => entry.stages[part]))]));
+  showStages(means, PARTS, Number.isFinite(span) ? `a frame, ${span.toFixed(0)} frames a second` : "a frame");
   course = [...course.filter((entry) => t - entry.t < CHART_S), { t, ...decision, t_decision: decision.t }];
   drawCourse(t);
 }
 
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1];
-}
+const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 function drawCourse(now) {
   const chart = $("chart");

@@ -95,7 +95,7 @@ def read_device(root: Path = ROOT) -> Device:
         governor=guarded(lambda: _text(frequency / "scaling_governor")),
         memory_mb=_first(lambda: _proc_memory_mb(root), _psutil_memory_mb),
         hypervisor=guarded(lambda: _has_flag(root, "hypervisor")),
-        load_1min=guarded(lambda: os.getloadavg()[0]),
+        load_1min=guarded(_load_1min),
         versions=_versions(),
     )
 
@@ -152,6 +152,10 @@ def _mac_brand() -> str | None:
         return None
     command = ["sysctl", "-n", "machdep.cpu.brand_string"]
     return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip() or None
+
+
+def _load_1min() -> float | None:
+    return None if sys.platform == "emscripten" else os.getloadavg()[0]  # there it is 0.1, made up
 
 
 def _browser_name() -> str:

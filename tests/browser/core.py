@@ -16,11 +16,16 @@ ABSENT = {
 }
 """What a browser does not have, and how Python says so. A test that meets it is skipped; other errors stay errors."""
 
-NEEDS_A_DISK = (
-    "tests/test_state.py::test_a_large_file_is_refused_before_it_is_read_whole",  # a sparse file
-    "tests/test_state.py::test_what_is_no_file_is_refused",  # a named pipe
-)
-"""Tests of what files can be on a real disk, and in a browser's memory cannot; they are left out."""
+LEFT_OUT = {
+    "tests/test_state.py::test_a_large_file_is_refused_before_it_is_read_whole": "a sparse file",
+    "tests/test_state.py::test_what_is_no_file_is_refused": "a named pipe",
+    "tests/bench/test_device.py::test_denied_proc_and_sys_give_none": "psutil",
+    "tests/bench/test_device.py::test_a_phone_is_named_by_its_model": "another process, getprop",
+    "tests/bench/test_energy.py::test_a_phone_says_its_current": "another process, termux-battery-status",
+    "tests/bench/test_swap.py::test_the_command": "onnxruntime",
+    "tests/inference/test_web_session.py": "a stand-in for JavaScript; node.test.mjs has the real one",
+}
+"""Tests of what is not in a browser, and what they need."""
 
 
 class InBrowser:
@@ -51,5 +56,5 @@ def run(repository: str) -> int:
     sys.dont_write_bytecode = True
     core = Path(".ci/core").read_text(encoding="utf-8").split()
     options = ["-p", "no:cacheprovider", "--tb=short", "--durations=10", "-rs"]
-    left_out = [f"--deselect={test}" for test in NEEDS_A_DISK]
+    left_out = [f"--deselect={test}" for test in LEFT_OUT]
     return int(pytest.main([*options, *left_out, *core], plugins=[InBrowser()]))

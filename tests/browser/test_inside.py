@@ -41,10 +41,21 @@ def ask(inside, frame, t):
 
 
 def test_it_says_which_model_answers(inside):
-    """With its thresholds; and that it does not adapt, as an engine without an adapter does not."""
+    """With its thresholds, and with what adapts if it was calibrated for that."""
     assert inside.told["name"] == inside.watcher.engine.bundle.name
     assert 0 < inside.told["spoof_threshold"] < inside.told["live_threshold"] < 1
-    assert inside.told["adaptation"] is None
+    assert (inside.told["adaptation"] is None) == (inside.watcher.engine.adapter is None)
+
+
+def test_what_adapts_is_shown(inside, adaptable, monkeypatch):
+    """A model that was calibrated for it adapts between attempts, and spends no more than it was granted."""
+    monkeypatch.setattr(inside, "watcher", inside.Watcher("onnxruntime", model=adaptable))
+    stream = Stream(portrait_frames(4), fps=10.0)
+    shown = [ask(inside, frame, t)["adaptation"] for frame, _, t in (stream.next() for _ in range(80))]
+    assert {"studied", "dropped", "commits"} <= shown[0]["counts"].keys()
+    assert shown[0]["spent_ms"] == 0 < shown[-1]["spent_ms"]
+    assert 0 < shown[-1]["spent_share"] <= 1
+    assert shown[-1]["band"] in ("in", "adapt", "refuse")
 
 
 def test_attempts_follow_one_another(inside):

@@ -50,8 +50,10 @@ class Landmarks:
             raise InputError("landmarks: expected finite numbers, got others; calibrate again")
         try:
             root = np.linalg.cholesky(precision.astype(np.float64)).T
-        except np.linalg.LinAlgError as error:
-            raise InputError(f"landmarks: expected a positive definite precision, got another: {error}") from error
+        except np.linalg.LinAlgError:
+            root = np.full_like(precision, np.nan, dtype=np.float64)  # as NumPy in a browser gives it, without an error
+        if not np.isfinite(root).all():
+            raise InputError("landmarks: expected a positive definite precision, got another; calibrate again")
         # One product whitens a feature for both prototypes; float32 halves what has to be read from memory.
         self._root = np.ascontiguousarray(root, np.float32)
         self._marks = (prototypes.astype(np.float64) @ root.T).astype(np.float32)
