@@ -339,15 +339,10 @@ def calibrated(
         calibration=made,
         graph=parts.graph,
         affine=parts.affine,
-        statistics=all_statistics(readings),
+        statistics=source_statistics(readings),
         card=_with_calibration(parts.card, made),
     )
     return bundle, summary(scores, Threshold(made.live_threshold, live_policy, made.origin))
-
-
-def all_statistics(readings: SourceReadings) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of a bundle's `statistics.npz`: the one place where another room's reference is added."""
-    return source_statistics(readings)
 
 
 def _with_calibration(card: str, made: Calibration) -> str:

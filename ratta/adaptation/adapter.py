@@ -16,14 +16,13 @@ from ratta.adaptation.event import Event
 from ratta.adaptation.guard import Arbiter, Snapshots, Watch
 from ratta.adaptation.kept import SOURCE_NUMBER, Attempt, Kept, Recent
 from ratta.adaptation.learner import Learner
-from ratta.adaptation.reference import camera_moments
+from ratta.adaptation.reference import add_frame
 from ratta.adaptation.settings import Early
 from ratta.adaptation.task import INFERENCES, Step, Task
 from ratta.adaptation.tones import ToneMatching
 from ratta.adaptation.trials import Trials
 from ratta.adaptation.update.tone import ToneCorrection, tone_of
 from ratta.errors import InputError
-from ratta.records import sigmoid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -328,9 +327,8 @@ class Adapter:
         self._statistics.reset()
         for kept in attempt.frames:
             assert kept.moments is not None
-            source, p = kept.source, sigmoid(kept.source.live_logit)
-            mean, variance = camera_moments(kept.moments, source.cut)
-            self._statistics.add(mean, variance, source.embedding, np.array([1 - p, p]), t=kept.t)
+            source = kept.source
+            add_frame(self._statistics, kept.moments, source.cut, source.embedding, source.live_logit, t=kept.t)
         sample = self._statistics.measure()
         self.detector.update(sample)
         numbers = {"kl": sample.kl, "distance": sample.distance, "entropy": sample.entropy}

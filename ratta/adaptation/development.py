@@ -11,10 +11,9 @@ import numpy as np
 from ratta.adaptation.drift import DriftReference, SessionStatistics, SourceStatistics, shrunk_precision
 from ratta.adaptation.gate import Evidence, Gate, GateLimits, separating_plane
 from ratta.adaptation.guard import LIVE, Canaries, Landmarks
-from ratta.adaptation.reference import Reference, camera_moments
+from ratta.adaptation.reference import Reference, add_frame, camera_moments
 from ratta.adaptation.update import StemReference, fisher_information, hidden_feature
 from ratta.errors import InputError
-from ratta.records import sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -263,8 +262,13 @@ def session_samples(
             continue
         session = SessionStatistics(statistics)
         for index in indices.tolist():
-            p = sigmoid(float(frames.live_logits[index]))
-            mean, variance = camera_moments(frames.moments[index], frames.cuts[index])
-            session.add(mean, variance, frames.embeddings[index], np.array([1 - p, p]), t=float(session.frames))
+            add_frame(
+                session,
+                frames.moments[index],
+                frames.cuts[index],
+                frames.embeddings[index],
+                float(frames.live_logits[index]),
+                t=float(session.frames),
+            )
         samples.append(session.measure())
     return samples

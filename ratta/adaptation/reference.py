@@ -13,12 +13,14 @@ from ratta.adaptation.guard import Canaries, DeepReference, Landmarks
 from ratta.adaptation.tones import ToneReference
 from ratta.adaptation.update import StemReference
 from ratta.errors import InputError
+from ratta.records import sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
 
+    from ratta.adaptation.drift import SessionStatistics
     from ratta.adaptation.update import Moments
     from ratta.records import Reading
 
@@ -187,3 +189,18 @@ def camera_moments(
     """Mean and variance of the first layer's channels and of the cut's, (C + 96,) each: what drift watches."""
     pixels = cut.reshape(len(cut), -1).astype(np.float32)
     return np.concatenate((moments.mean, pixels.mean(axis=1))), np.concatenate((moments.variance, pixels.var(axis=1)))
+
+
+def add_frame(
+    session: SessionStatistics,
+    moments: Moments,
+    cut: npt.NDArray[np.floating[Any]],
+    embedding: npt.NDArray[np.floating[Any]],
+    live_logit: float,
+    *,
+    t: float,
+) -> None:
+    """Give a session's drift statistics one frame: calibration and device must look at the same things."""
+    p = sigmoid(live_logit)
+    mean, variance = camera_moments(moments, cut)
+    session.add(mean, variance, embedding, np.array([1 - p, p]), t=t)

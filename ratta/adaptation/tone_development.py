@@ -62,15 +62,7 @@ def measure_tones(
     InputError
         If a class is missing, or the source calls all sessions the same.
     """
-    sessions: dict[str, list[Pixels]] = {}
-    kinds: dict[str, str] = {}
-    for crop, is_live, species, session in samples:
-        kinds[session] = LIVE if is_live else species
-        frames = sessions.setdefault(session, [])
-        if len(frames) < per_session:
-            frames.append(crop)
-    kind = np.array([kinds[name] for name, frames in sessions.items() for _ in frames], np.str_)
-    crops = [crop for frames in sessions.values() for crop in frames]
+    crops, kind = _first_frames(samples, per_session)
     kinds_of_attack = np.unique(kind[kind != LIVE])
     if not len(kinds_of_attack) or not (kind == LIVE).any():
         raise InputError("measure_tones: expected live faces and attacks, got one class")
@@ -84,11 +76,12 @@ def measure_tones(
 
     logits, tones = read(crops), np.stack([tone_of(crop) for crop in crops])
     sides = _sides(tones, logits >= threshold_logit)
+    middle = sides.mean(axis=0)
     passing, shifted, corrected = [], [], []
     for change in known_changes():
         seen = [change.apply(crop) for crop in crops]
-        tone = change.curve(sides.mean(axis=0))
-        back, _ = fit_tone(tone, sides.mean(axis=0))
+        tone = change.curve(middle)
+        back, _ = fit_tone(tone, middle)
         now, then = read(seen), read([back.apply(crop) for crop in seen])
         passing.append([(now[kind == name] >= threshold_logit).mean() for name in order])
         corrected.append(quantiles(then))
@@ -96,13 +89,28 @@ def measure_tones(
     flat = tones.reshape(len(tones), -1)
     return ToneReference(
         sides=sides,
-        precision=shrunk_precision(flat - sides.mean(axis=0).reshape(-1)),
+        precision=shrunk_precision(flat - middle.reshape(-1)),
         shifted=np.array(shifted),
         shift_passing=np.array(passing),
         corrected=np.array(corrected),
         logits=quantiles(logits),
         species=kinds_of_attack,
     )
+
+
+def _first_frames(
+    samples: Iterable[tuple[Pixels, bool, str, str]], per_session: int
+) -> tuple[list[Pixels], npt.NDArray[np.str_]]:
+    """Take the first frames of each session, session by session, and what each frame shows."""
+    sessions: dict[str, list[Pixels]] = {}
+    kinds: dict[str, str] = {}
+    for crop, is_live, species, session in samples:
+        kinds[session] = LIVE if is_live else species
+        frames = sessions.setdefault(session, [])
+        if len(frames) < per_session:
+            frames.append(crop)
+    kind = np.array([kinds[name] for name, frames in sessions.items() for _ in frames], np.str_)
+    return [crop for frames in sessions.values() for crop in frames], kind
 
 
 def _sides(tones: Doubles, is_live: npt.NDArray[np.bool_]) -> Doubles:

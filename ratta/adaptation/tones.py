@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class ToneReference:
                 raise InputError(f"tones: expected finite {name} of shape {wanted}, got {value.shape}; calibrate again")
         if kinds < 2 or not known or not (np.diff(self.logits) >= 0).all():
             raise InputError("tones: expected attack species, known changes and sorted log-odds; calibrate again")
-        object.__setattr__(self, "_landmarks", Landmarks(np.stack([self.flat, self.flat]), self.precision))
+        self.distance(self.middle)  # refuses a precision that is not positive definite
 
     @property
     def middle(self) -> Doubles:
@@ -87,15 +88,14 @@ class ToneReference:
         middle: Doubles = self.sides.mean(axis=0)
         return middle
 
-    @property
-    def flat(self) -> Doubles:
-        """The same as one vector, (27,)."""
-        return self.middle.reshape(-1)
+    @cached_property
+    def _landmarks(self) -> Landmarks:
+        flat = self.middle.reshape(-1)
+        return Landmarks(np.stack([flat, flat]), self.precision)
 
     def distance(self, tone: Doubles) -> float:
         """Mahalanobis distance of one frame's tones to the source's."""
-        landmarks: Landmarks = self._landmarks  # type: ignore[attr-defined]
-        return landmarks.distance(tone.reshape(-1))
+        return self._landmarks.distance(tone.reshape(-1))
 
     def likelier(self, tone: Doubles, correction: ToneCorrection) -> float:
         """By how much likelier a frame's tones are if the camera is the changed one than if it is the source's.
