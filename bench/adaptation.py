@@ -47,6 +47,9 @@ WORST = ("contrast-0.5", "cast-strong", "dark-2.2")
 PAUSE_S, STEP_S = 30.0, 0.2
 PARTS = ("no penalty", "no table", "no trial", "no arbiter", "moments", "no late")
 SOURCES = ("weak-1", "weak-2", "strong-2", "weak-0", "strong-1", "strong-0")
+"""On these the rule was chosen, before the people of `test`."""
+CONFIRMING = ("weak-3", "strong-3", "weak-4", "strong-4")
+"""These were looked at when it stood, before people that nobody had looked at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,7 @@ class Source:
     """A source model with what adaptation must know of it, measured on the development pools."""
 
     def __init__(self, folder: Path, corpus: Path, cached: Path) -> None:
+        self.name = folder.name
         bundle = read_bundle(folder)
         session = open_graph(bundle.graph, runtime="onnxruntime")
         model = make_source_model(bundle, session, open_graph=lambda graph: open_graph(graph, runtime="onnxruntime"))
@@ -158,19 +162,19 @@ def make_adapter(source: Source, variant: str, on_event) -> Adapter:
 
 
 @cache
-def sessions_of(corpus: Path, change: str) -> tuple[Shown, ...]:
+def sessions_of(corpus: Path, people: str, change: str) -> tuple[Shown, ...]:
     return tuple(
         Shown(
             np.asarray(s.pixels) if change == CLEAN else change_crops(np.asarray(s.pixels), change, seed=place),
             s.species or "live",
         )
-        for place, s in enumerate(read_pool(corpus / "test"))
+        for place, s in enumerate(read_pool(corpus / people))
     )
 
 
-def stream_of(corpus: Path, change: str, kind: str, order: int) -> list[Shown]:
+def stream_of(corpus: Path, people: str, change: str, kind: str, order: int) -> list[Shown]:
     rng = np.random.default_rng(order)
-    away, home = (list(sessions_of(corpus, name)) for name in (change, CLEAN))
+    away, home = (list(sessions_of(corpus, people, name)) for name in (change, CLEAN))
     away, home = ([some[i] for i in rng.permutation(len(some))] for some in (away, home))
     live, attacks = [s for s in away if s.is_live], [s for s in away if not s.is_live]
     mixed = {"live-heavy": live * 2 + attacks[:24], "attack-heavy": live[:48] + attacks}
@@ -187,17 +191,21 @@ def stream_of(corpus: Path, change: str, kind: str, order: int) -> list[Shown]:
 
 
 def jobs() -> Iterator[tuple[str, str, str, str, int]]:
-    """Variant, source, change, stream, order."""
-    orders = {name: 11 + place for place, name in enumerate(SOURCES)}
-    for name, change in product(SOURCES, (*WORST, CLEAN)):
-        yield "ratta", name, change, "sessions", orders[name]
+    """Variant, source, change, stream, order: what decides most comes first."""
+    changes = (*WORST, CLEAN, *(c for c in CHANGES if c not in WORST))
+    for change, (place, name) in product(changes[:4], enumerate(SOURCES)):
+        yield "ratta", name, change, "sessions", 11 + place
+    for change, (place, name) in product(changes, enumerate(CONFIRMING)):
+        yield "ratta", name, change, "sessions", 31 + place
+    for change, (place, name) in product(changes[4:], enumerate(SOURCES)):
+        yield "ratta", name, change, "sessions", 11 + place
     kinds = ("return", "live-only", "attack-only", "live-heavy", "attack-heavy")
-    for change, kind in product(("contrast-0.5", "cast-strong"), kinds):
-        yield "ratta", "weak-1", change, kind, 5
-    for variant, change in product(PARTS, (*WORST, "infrared")):
-        yield variant, "weak-1", change, "sessions", orders["weak-1"]
-    for change, name in product((c for c in CHANGES if c not in WORST), SOURCES):
-        yield "ratta", name, change, "sessions", orders[name]
+    for name, change, kind in product(("weak-1", "strong-2", "weak-3", "strong-3"), ("contrast-0.5", "cast-strong"), kinds):
+        yield "ratta", name, change, kind, 5
+    for variant, name, change in product(PARTS, ("weak-1",), (*WORST, "infrared")):
+        yield variant, name, change, "sessions", 11
+    for change, (place, name) in product(changes, enumerate((*CONFIRMING, *SOURCES))):
+        yield "ratta", name, change, "sessions", 51 + place
 
 
 def play(adapter: Adapter, stream: list[Shown]) -> tuple[np.ndarray, np.ndarray]:
@@ -227,7 +235,8 @@ def run(corpus: Path, sources: Path, output: Path) -> None:
             continue
         source = opened.setdefault(name, None) or Source(sources / name, corpus, output / "references")
         opened[name] = source
-        stream, events = stream_of(corpus, change, kind, order), []
+        people = "fresh" if name in CONFIRMING else "test"
+        stream, events = stream_of(corpus, people, change, kind, order), []
         before = np.array([source.model.network.read(p).live_logit for s in stream for p in s.pixels])
         adapter, began = make_adapter(source, variant, events.append), time.process_time()
         after, adapted = play(adapter, stream)

@@ -205,6 +205,11 @@ class Adapter:
         return self._answered_by != SOURCE_NUMBER
 
     @property
+    def in_force(self) -> Network | None:
+        """The network that was committed, whether it answers now or not."""
+        return self._current[1] if self._current is not None else None
+
+    @property
     def band(self) -> Band:
         """What drift means at present."""
         return self.detector.band

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     Doubles = npt.NDArray[np.float64]
 
 QUANTILES = 129
-CASTS = ((1.0, 1.0, 1.0), (1.2, 1.0, 0.82), (1.4, 1.0, 0.68), (0.82, 1.0, 1.2), (0.68, 1.0, 1.4))
-GAMMAS = (0.5, 0.63, 0.79, 1.0, 1.26, 1.59, 2.0)
+CASTS = tuple((warm, 1.0, 1 / warm) for warm in (1.0, 1.1, 1.2, 1.3, 1.4, 1 / 1.1, 1 / 1.2, 1 / 1.3, 1 / 1.4))
+GAMMAS = (0.4, 0.5, 0.63, 0.79, 1.0, 1.26, 1.59, 2.0, 2.52)
 """Brightness in thirds of a doubling."""
 CONTRASTS = (0.45, 0.6, 0.8, 1.35)
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     Doubles = npt.NDArray[np.float64]
 
 PREFIX = "tone."
-NOISE = 0.02
-"""Shares of a few hundred development frames are not known better."""
+LIVE_LOSS = 0.06
+"""Share of live faces that may be given up where a change lets more attacks than that pass."""
+JUST_ABOVE = 1e-9
 NAMES = ("sides", "precision", "shifted", "shift_passing", "corrected", "logits", "species")
 
 
@@ -108,26 +109,30 @@ class ToneReference:
 
     def nearest(self, tone: Doubles) -> tuple[int, float]:
         """Find the known change whose tones are nearest, and how far off it is: root mean square of full scale."""
-        left = np.sqrt(((self.shifted - tone) ** 2).mean(axis=(1, 2)))
-        return int(left.argmin()), float(left.min())
+        off = self._off(tone)
+        return int(off.argmin()), float(off.min())
+
+    def _off(self, tone: Doubles) -> Doubles:
+        off: Doubles = np.sqrt(((self.shifted - tone) ** 2).mean(axis=(1, 2)))
+        return off
 
     def passing(self, threshold_logit: float) -> Doubles:
         """Share of development frames at or above a threshold, live first, then each species: (1 + S,)."""
         share: Doubles = (self.logits >= threshold_logit).mean(axis=1)
         return share
 
-    def correction(self, change: int, threshold_logit: float) -> tuple[ToneCorrection, float]:
-        """Give the curve that undoes a known change, with its penalty, and what is expected of it; see `penalty`.
+    def correction(self, change: int, threshold_logit: float) -> ToneCorrection:
+        """Give the curve that undoes a known change, with its penalty; see `penalty`.
 
         The curve is the known change's, not one fitted to what was seen: other people's faces and rooms would be in it,
         and nothing would be known of what it does.
         """
         curve, _ = fit_tone(self.shifted[change], self.middle)
-        penalty, gain = self.penalty(change, threshold_logit)
-        return ToneCorrection(curve.gamma, curve.gain, curve.lift, penalty), gain
+        penalty, _ = self.penalty(change, threshold_logit)
+        return ToneCorrection(curve.gamma, curve.gain, curve.lift, penalty)
 
-    def penalty(self, change: int, threshold_logit: float) -> tuple[float, float]:
-        """Say how much surer an answer must be so that no species passes more often than now, and what is gained.
+    def penalty(self, change: int, threshold_logit: float) -> tuple[float, Doubles]:
+        """Say how much surer an answer must be so that no species passes more often than now.
 
         Parameters
         ----------
@@ -137,21 +142,31 @@ class ToneReference:
 
         Returns
         -------
-        penalty, gain : float
-            In log-odds; and the expected fall of ACER (worst species), in shares of 1. None where live faces would
-            pass less often than now and than before the source's own camera, by more than the table's own noise: that
-            would only move errors from one side to the other.
+        penalty : float
+            In log-odds, at least 0.
+        then : (1 + S,) float64
+            Share of development frames that pass when the change is undone at this penalty: live first.
         """
-        now = self.shift_passing[change]
-        least_live = min(now[0], self.passing(threshold_logit)[0]) - NOISE
-        candidates = np.concatenate(([threshold_logit], np.sort(self.corrected[change], axis=None)))
-        for threshold in candidates[candidates >= threshold_logit]:
-            above = float(threshold) + (threshold > threshold_logit) * 1e-9
-            then = (self.corrected[change] >= above).mean(axis=1)
-            if (then[1:] <= now[1:]).all():
-                gain = _acer(now) - _acer(then) if then[0] >= least_live else 0.0
-                return float(threshold - threshold_logit), gain
-        return float(candidates[-1] - threshold_logit), 0.0
+        now, corrected = self.shift_passing[change], self.corrected[change]
+        surer = np.sort(corrected[corrected >= threshold_logit]) + JUST_ABOVE
+        thresholds = np.concatenate(([threshold_logit], surer))
+        then = np.stack([1 - np.searchsorted(row, thresholds) / len(row) for row in corrected])
+        place = int((then[1:] <= now[1:, None]).all(axis=0).argmax())  # the last threshold passes nobody: there is one
+        return float(thresholds[place] - threshold_logit), then[:, place]
+
+    def expected_gain(self, tone: Doubles, threshold_logit: float, *, within: float) -> float:
+        """Say by how much ACER (worst species) should fall, in shares of 1, if what was seen is undone.
+
+        Means over all known changes that are so near: the figures of one alone owe much to chance. None where live
+        faces would pass less often than now, and than before the source's own camera, by more than `LIVE_LOSS`.
+        """
+        near = np.flatnonzero(self._off(tone) <= within)
+        if not len(near):
+            return 0.0
+        now = self.shift_passing[near].mean(axis=0)
+        then = np.mean([self.penalty(int(change), threshold_logit)[1] for change in near], axis=0)
+        least_live = min(now[0], self.passing(threshold_logit)[0]) - LIVE_LOSS
+        return _acer(now) - _acer(then) if then[0] >= least_live else 0.0
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """As plain arrays, for a bundle's `statistics.npz`."""
@@ -212,7 +227,7 @@ class ToneMatching:
         window: int = 32,
         min_sessions: int = 4,
         min_share: float = 0.15,
-        min_change: float = 0.04,
+        min_change: float = 0.08,
         max_off: float = 0.04,
         min_gain: float = 0.04,
     ) -> None:
@@ -237,6 +252,7 @@ class ToneMatching:
         self._sides: tuple[deque[Doubles], deque[Doubles]] = (deque(maxlen=self.window), deque(maxlen=self.window))
         self._recent: deque[bool] = deque(maxlen=2 * self.window)
         self._since = 0
+        self._found_before = False
 
     def update(self, tone: Doubles, *, is_live: bool) -> None:
         """Take in one session.
@@ -265,7 +281,8 @@ class ToneMatching:
         self._since = 0
         seen = np.mean([np.median(np.stack(list(side)), axis=0) for side in self._sides], axis=0)
         change, off = self.reference.nearest(seen)
-        correction, gain = self.reference.correction(change, self.threshold_logit)
+        correction = self.reference.correction(change, self.threshold_logit)
+        gain = self.reference.expected_gain(seen, self.threshold_logit, within=self.max_off)
         size = float(np.sqrt(((seen - self.reference.middle) ** 2).mean()))
         numbers = {"change": size, "known": change, "off": off, "penalty": correction.penalty, "gain": gain}
         asked = {
@@ -274,5 +291,8 @@ class ToneMatching:
             "nothing to gain": gain >= self.min_gain,
         }
         against = [reason for reason, passed in asked.items() if not passed]
+        found, found_before, self._found_before = not against, self._found_before, not against
+        if found and not found_before:
+            against = ["seen once only"]
         finding = Finding(not against, "; ".join(against) or "worth a trial", numbers)
         return Proposal(None if against else correction, finding)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,9 +69,10 @@ def run_experiment(args: argparse.Namespace) -> int:
         values["use"] = args.data
     settings = parse_training(values, where=str(args.experiment))
     folder = args.output or Path("runs") / settings.name
-    parts = read_parts(settings, folder / "pools", progress=sys.stderr.isatty())
+    report = partial(print, flush=True)
+    parts = read_parts(settings, folder / "pools", progress=sys.stderr.isatty(), report=report)
     runner = ExperimentRunner(
-        settings=settings, parts=parts, folder=folder, storage=args.storage, latency=latency_ms, report=print
+        settings=settings, parts=parts, folder=folder, storage=args.storage, latency=latency_ms, report=report
     )
     runner.run()
     print((folder / "results.md").read_text(encoding="utf-8"))
@@ -95,7 +97,7 @@ def distil(args: argparse.Namespace) -> int:
 
     cache = prepare(args.portraits, args.output / "portraits")
     plan = _plan(args, cache)
-    train(plan, report=print)
+    train(plan, report=partial(print, flush=True))
     report = export_run(plan, args.output / "exported")
     print(f"exported {report.size_bytes} bytes; torch and ONNX Runtime differ by at most {report.max_deviation:.1e}")
     people = split_identities(PortraitBank(cache).names).validation

@@ -6,6 +6,7 @@ changes, its teachers, and whether its settings come from the study. Paths are r
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -23,7 +24,7 @@ from ratta.train.supervised import SupervisedSettings, Teaching
 from ratta.train.teachers import NetworkTeacher, OnnxTeacher, SilentFaceTeacher, Teacher
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 PARTS = ("train", "validation", "test")
 
@@ -236,7 +237,9 @@ def contract_of(settings: TrainingExperiment) -> Contract:
     return Contract(size=settings.size, crop_scale=settings.crop_scale, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
 
 
-def read_parts(settings: TrainingExperiment, pools: Path, *, progress: bool = False) -> Parts:
+def read_parts(
+    settings: TrainingExperiment, pools: Path, *, progress: bool = False, report: Callable[[str], None] = lambda _: None
+) -> Parts:
     """Cut the crops, or take them from the pools they were cut into before, and divide them by person.
 
     Raises
@@ -254,6 +257,7 @@ def read_parts(settings: TrainingExperiment, pools: Path, *, progress: bool = Fa
         found: list[CropSession] = []
         for name in names:
             found += read_pool(cut(settings.data[name]))
+        report_refused(found, report)
         return found
 
     def cut(domain: Any) -> Path:
@@ -268,6 +272,15 @@ def read_parts(settings: TrainingExperiment, pools: Path, *, progress: bool = Fa
         return divide(sessions(settings.use or tuple(settings.data)))
     made: dict[str, Part] = {name: gather(sessions(settings.parts[name]), name=name) for name in PARTS}  # type: ignore[index]
     return Parts(**made)
+
+
+def report_refused(sessions: Sequence[CropSession], report: Callable[[str], None]) -> None:
+    """Say how many crops are left out, and why: an experiment on the few that are left is another experiment."""
+    reasons = Counter(str(reason) for one in sessions for reason in one.refusals)
+    usable = reasons.pop("", 0)
+    if reasons:
+        why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+        report(f"{usable} crops; {sum(reasons.values())} more were refused: {why}")
 
 
 def open_teacher(settings: TeacherSettings, *, runs: Path, first_seed: Mapping[str, int]) -> Teacher:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ratta.adaptation.budget import FIVE_PERCENT, Budget
-from ratta.adaptation.drift import EmaDrift
+from ratta.adaptation.drift import BettingDrift, EmaDrift
 from ratta.adaptation.settings import Adaptation, Drift, Early
 from ratta.assembly import make_adapter
 from ratta.engine import open_graph
@@ -56,6 +56,8 @@ class Ours:
         Learn and report, but let the source answer.
     drift : str
         "betting" or "ema".
+    drift_threshold : float, optional
+        `threshold_sigma` of "ema", `alpha` of "betting"; theirs by default.
     early : str
         "tone", "moments" or "off".
     late : bool
@@ -80,6 +82,7 @@ class Ours:
         *,
         shadow: bool = False,
         drift: str = "betting",
+        drift_threshold: float | None = None,
         early: str = "tone",
         late: bool = True,
         budget_share: float = FIVE,
@@ -100,6 +103,8 @@ class Ours:
             clock=_processor_ms,
         )
         self.adapter = _adapter(source.bundle, self.settings)
+        if drift_threshold is not None:
+            self.adapter.detector = _detector(self.adapter.detector, drift_threshold)
         if not measured:
             self.adapter.budget = CalibratedBudget(watts=self.settings.watts, time=self.settings.time)
         self.reset()
@@ -162,6 +167,14 @@ def _adapter(bundle: Bundle, settings: Adaptation) -> Adapter:
             f"method ratta: expected a model calibrated for adaptation, got {bundle.name} without a reference "
             f"({error.__cause__}); give it one with ratta.adaptable.adaptation_reference and write_adaptable"
         ) from error
+
+
+def _detector(usual: DriftDetector, threshold: float) -> DriftDetector:
+    """Give the same detector with another threshold."""
+    if isinstance(usual, EmaDrift):
+        return EmaDrift(usual.reference, threshold_sigma=threshold)
+    assert isinstance(usual, BettingDrift)
+    return BettingDrift(usual.reference, alpha=threshold, restarting=True)
 
 
 def _drift(detector: DriftDetector) -> tuple[float, float]:
