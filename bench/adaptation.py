@@ -193,18 +193,21 @@ def stream_of(corpus: Path, people: str, change: str, kind: str, order: int) -> 
 def jobs() -> Iterator[tuple[str, str, str, str, int]]:
     """Variant, source, change, stream, order: what decides most comes first."""
     changes = (*WORST, CLEAN, *(c for c in CHANGES if c not in WORST))
+    everyone = list(enumerate((*CONFIRMING, *SOURCES)))
     for change, (place, name) in product(changes[:4], enumerate(SOURCES)):
         yield "ratta", name, change, "sessions", 11 + place
     for change, (place, name) in product(changes, enumerate(CONFIRMING)):
         yield "ratta", name, change, "sessions", 31 + place
+    for change, (place, name) in product(changes[:4], everyone):
+        yield "ratta", name, change, "sessions", 51 + place
+    kinds = ("return", "live-only", "attack-only", "live-heavy", "attack-heavy")
+    for name, change, kind in product(("weak-3", "strong-3"), ("contrast-0.5", "cast-strong"), kinds):
+        yield "ratta", name, change, kind, 5
+    for variant, change in product(PARTS, (*WORST, "infrared")):
+        yield variant, "weak-1", change, "sessions", 11
     for change, (place, name) in product(changes[4:], enumerate(SOURCES)):
         yield "ratta", name, change, "sessions", 11 + place
-    kinds = ("return", "live-only", "attack-only", "live-heavy", "attack-heavy")
-    for name, change, kind in product(("weak-1", "strong-2", "weak-3", "strong-3"), ("contrast-0.5", "cast-strong"), kinds):
-        yield "ratta", name, change, kind, 5
-    for variant, name, change in product(PARTS, ("weak-1",), (*WORST, "infrared")):
-        yield variant, name, change, "sessions", 11
-    for change, (place, name) in product(changes, enumerate((*CONFIRMING, *SOURCES))):
+    for change, (place, name) in product(changes[4:], everyone):
         yield "ratta", name, change, "sessions", 51 + place
 
 
