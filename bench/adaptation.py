@@ -2,7 +2,7 @@
 
     python bench/adaptation_sources.py ...                                       # the corpus and the sources, first
     python bench/adaptation.py run --corpus adapt-corpus --sources adapt-sources --output runs/adaptation
-    python bench/adaptation.py report --output runs/adaptation --write bench/results/adaptation
+    python bench/adaptation.py report --output runs/adaptation --write bench/results/adaptation --pages README.md docs/adaptation.md
 
 Every frame is answered before anything is learnt (prequential), `idle` is called after every frame, threshold: EER on
 the source's development sessions, frozen. Differences to the source model are paired, their intervals over sessions.
@@ -339,7 +339,62 @@ def row(record: dict, phase: str = "") -> dict:
     }  # fmt: skip
 
 
-def report(output: Path, write: Path) -> None:
+def summary(rows: list[dict]) -> list[str]:
+    """Say of the sources that the rule was chosen on, and of those it was confirmed on, what it gave and what it cost.
+
+    The highest rises are those of whole streams and of each phase of a stream.
+    """
+    lines = ["| sources | runs | highest ACER rise | highest worst-species APCER rise | tone shifts: mean ACER change"]
+    lines[0] += " | of what the oracle threshold saves |"
+    lines.append("|---" * 6 + "|")
+    for title, names in (("rule chosen on", SOURCES), ("confirmed on", CONFIRMING)):
+        ours = [r for r in rows if r["variant"] == "ratta" and r["source"] in names]
+        if not ours:
+            continue
+        rises = [np.nanmax([r[k][1] - r[k][0] for r in ours]) for k in ("acer", "apcer")]
+        ours = [r for r in ours if not r["phase"]]
+        tone = [r for r in ours if r["change"] in TONE and r["stream"] == "sessions"]
+        saved = sum(r["acer"][0] - r["acer"][1] for r in tone)
+        could = sum(r["acer"][0] - r["oracle"] for r in tone)
+        cells = (f"{title} {', '.join(names)}", str(len(ours)), f"{rises[0]:+.1f}", f"{rises[1]:+.1f}")
+        lines.append(f"| {' | '.join(cells)} | {-saved / len(tone):+.2f} | {saved / could:.0%} |")
+    return lines
+
+
+def page_table(rows: list[dict]) -> str:
+    """Lay out the worst changes of tone for README and docs: sources that the rule was chosen on, then the others."""
+    changes = (*WORST, CLEAN)
+    lines = [f"| ACER %, source model -> adapting, difference [95 % over sessions] | {' | '.join(changes)} |"]
+    lines.append("|---" * (len(changes) + 1) + "|")
+    first = {}
+    for r in rows:
+        if r["variant"] == "ratta" and r["stream"] == "sessions":
+            first.setdefault((r["source"], r["change"]), r)
+    for group, names in (("rule chosen here", sorted(SOURCES)), ("confirmed here", sorted(CONFIRMING))):
+        for name in names:
+            found = [first.get((name, change)) for change in changes]
+            lines.append(f"| {name} ({group}) | {' | '.join(_page_cell(r) for r in found)} |")
+    return "\n".join([*lines, "", *summary(rows)])
+
+
+def _page_cell(r: dict | None) -> str:
+    if r is None:
+        return "not run"
+    before, after, low, high = r["acer"]
+    if before == after:
+        return f"{before:.1f}, same"
+    return f"{before:.1f} -> {after:.1f}, {after - before:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def put_into(page: Path, text: str) -> None:
+    """Replace what stands between the marks of a page."""
+    begin, end = "<!-- adaptation:begin -->", "<!-- adaptation:end -->"
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}")
+
+
+def report(output: Path, write: Path, pages: list[Path]) -> None:
     records = [json.loads(line) for line in (output / "runs.jsonl").read_text().splitlines()]
     rows = []
     for record in records:
@@ -359,8 +414,11 @@ def report(output: Path, write: Path) -> None:
             f"| {r['variant']} | {r['source']} | {r['change']} | {where} | {r['sessions']} | {' | '.join(shown)} | "
             f"{change:+.1f} [{r['acer'][2]:+.1f}, {r['acer'][3]:+.1f}] | {r['oracle'] or ''} | {r['adapted']:.0%} |"
         )
+    lines[7:7] = [*summary(rows), ""]
     (write / "adaptation.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines[-len(rows) :]))
+    for page in pages:
+        put_into(page, page_table(rows))
 
 
 def main() -> None:
@@ -371,13 +429,14 @@ def main() -> None:
     running.add_argument("--sources", type=Path, required=True)
     reporting = commands.add_parser("report")
     reporting.add_argument("--write", type=Path, required=True)
+    reporting.add_argument("--pages", type=Path, nargs="*", default=[], help="Markdown with marks to put the table between")
     for command in (running, reporting):
         command.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     if args.command == "run":
         run(args.corpus, args.sources, args.output)
     else:
-        report(args.output, args.write)
+        report(args.output, args.write, args.pages)
 
 
 if __name__ == "__main__":
