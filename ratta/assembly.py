@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ratta.adaptation.adapter import Adapter
-from ratta.adaptation.budget import Budget, five_percent
+from ratta.adaptation.budget import Budget, allowance_for
 from ratta.adaptation.drift import BettingDrift, EmaDrift
 from ratta.adaptation.model import SourceModel
 from ratta.adaptation.reference import Reference
@@ -85,7 +85,7 @@ def make_adapter(
     betting = settings.drift is Drift.BETTING
     model, clock = make_source_model(bundle, session, open_graph=open_graph), settings.clock or _milliseconds
     inference_ms = settings.inference_ms or timed_inference_ms(model, clock)
-    allowance = settings.time or five_percent(inference_ms)
+    allowance = settings.time or allowance_for(inference_ms)
     return Adapter(
         model,
         reference,

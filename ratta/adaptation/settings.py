@@ -45,7 +45,7 @@ class Adaptation:
     late : bool
         Whether the last normalisation, the head and the prototypes may move.
     time : Allowance or None
-        Milliseconds that learning may take; by default `five_percent(inference_ms)` of `t`.
+        Milliseconds that learning may take; by default `allowance_for(inference_ms)`: 5 % of `t`.
     energy : Allowance or None
         Millijoules; by default the time allowance times `watts`.
     watts : float

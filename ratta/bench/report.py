@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ratta.bench.device import Device
     from ratta.bench.memory import Phases
     from ratta.bench.result import Result, Swap, Target, Timing
     from ratta.bench.timing import Ratio
@@ -16,12 +17,10 @@ if TYPE_CHECKING:
 def render(result: Result) -> str:
     """Return the result as plain text for a terminal of 100 columns."""
     device, settings, model = result.device, result.settings, result.model
-    cores = f"{_shown(device.usable_cores)} of {_shown(device.cores)} cores"
     versions = ", ".join(f"{name} {version}" for name, version in device.versions.items())
     ran = f"{settings.runtime}, {settings.threads} thread(s), {settings.frame} frames, face {settings.face_px:.0f} px"
     lines = [
-        f"device    {device.cpu or device.architecture}, {cores}, governor {device.governor or 'not readable'}, "
-        f"load {_number(device.load_1min)}",
+        device_line(device),
         f"system    {device.system} {device.release}, {device.python}; {versions}",
         f"model     {model.name} {model.version} ({model.sha256[:12]}), {model.input_px} px, "
         f"{model.graph_bytes / 1e6:.2f} MB",
@@ -37,6 +36,15 @@ def render(result: Result) -> str:
         swap_line(result.swap),
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def device_line(device: Device) -> str:
+    """Say in one line what was measured on."""
+    cores = f"{_shown(device.usable_cores)} of {_shown(device.cores)} cores"
+    return (
+        f"device    {device.cpu or device.architecture}, {cores}, governor {device.governor or 'not readable'}, "
+        f"load {_number(device.load_1min)}"
+    )
 
 
 def target_line(target: Target) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ratta.adaptation.adapter import WAITING, Adapter
-from ratta.adaptation.budget import Budget, Shortage, five_percent
+from ratta.adaptation.budget import Budget, Shortage, allowance_for
 from ratta.adaptation.drift import Band
 from ratta.adaptation.guard import Arbiter
 from ratta.adaptation.learner import Learner
@@ -141,7 +141,7 @@ def test_a_device_of_any_speed_learns_when_its_run_was_timed(toy, inference_ms):
     device = SlowDevice(toy, inference_ms)
     timed = timed_inference_ms(toy.model, device.clock)
     assert timed == pytest.approx(inference_ms)
-    budget = Budget(watts=2.0, time=five_percent(timed))
+    budget = Budget(watts=2.0, time=allowance_for(timed))
     rig = Rig(toy, clock=device.clock, inference_ms=timed, budget=budget)
     rig.day(60, camera=1.0)
     assert rig.adapter.counts["commits"] >= 1

@@ -77,7 +77,7 @@ async function withBrowser(clip, look) {
 // Asks twice a second: asking with every frame that is drawn, as is the default, takes the processor from what is waited for.
 const until = (page, what, given) => page.waitForFunction(what, given, { polling: 500 });
 const text = (page, id) => page.locator(`#${id}`).innerText();
-const shoot = async (page, name) => shots && page.screenshot({ path: join(shots, `${name}.png`) });
+const shoot = async (page, name, more = {}) => shots && page.screenshot({ path: join(shots, `${name}.png`), ...more });
 const boxed = (page) => page.evaluate(() => {
   const overlay = document.getElementById("overlay");
   return overlay.getContext("2d").getImageData(0, 0, overlay.width, overlay.height).data.some((value) => value);
@@ -110,9 +110,13 @@ async function cameraIsWatched(page) {
   }
   assert.ok(Number(await page.locator("#total").getAttribute("data-ms")) > 0);
   await shoot(page, "live-1280x800");
+  await page.setViewportSize(PHONE);
+  await until(page, () => document.getElementById("reason").textContent.includes("final"));
+  console.log(`  ${await text(page, "adaptation")}`);
+  assert.ok(Number((await text(page, "adaptation")).match(/(\d+) % of the budget/)?.[1] ?? 0) <= 100, "learning keeps to its budget");
+  await shoot(page, "page", { fullPage: true });
   await page.click("#stop");
   assert.equal(await page.locator("#stop").isDisabled(), true);
-  await page.setViewportSize(PHONE);
   assert.equal(await page.locator("#start").isVisible(), true);
 }
 

@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 MEASURED_STEPS = 256
 FIVE_PERCENT = Allowance(refill_per_s=50.0, capacity=500.0, per_session=250.0, per_hour=60_000.0, per_day=600_000.0)
 ROOM = 125.0
-"""Runs of the network that `five_percent` leaves room for in a session: twice the largest piece, with its margin."""
+"""Runs of the network that a session leaves room for at least: twice the largest piece of work, with its margin."""
 
 
-def five_percent(inference_ms: float) -> Allowance:
-    """5 % of `t`; where a run of the network is slow, more is saved up, so that the largest piece can be paid.
+def allowance_for(inference_ms: float, *, share: float = 0.05) -> Allowance:
+    """Give `share` of `t`; where a run of the network is slow, more is saved up, so that the largest piece can be paid.
 
     Examples
     --------
-    >>> five_percent(2.0) == FIVE_PERCENT
+    >>> allowance_for(2.0) == FIVE_PERCENT
     True
-    >>> five_percent(20.0).per_session, five_percent(20.0).refill_per_s
+    >>> allowance_for(20.0).per_session, allowance_for(20.0).refill_per_s
     (2500.0, 50.0)
     """
-    per_session = max(FIVE_PERCENT.per_session, ROOM * inference_ms)
-    return replace(FIVE_PERCENT, per_session=per_session, capacity=2 * per_session)
+    usual = FIVE_PERCENT.times(share / 0.05)
+    per_session = max(usual.per_session, ROOM * inference_ms)
+    return replace(usual, per_session=per_session, capacity=2 * per_session)
 
 
 @dataclass(frozen=True, slots=True)
