@@ -267,7 +267,7 @@ class Adapter:
         return self._task is not None
 
     def _advance(self) -> bool:
-        """Do one piece of work if the budget admits it; one that fails, or can never be admitted, takes its task along."""
+        """Do one piece of work if the budget admits it; where it fails or can never be paid, the task is dropped."""
         task = self._task
         assert task is not None
         if task.step is not None:

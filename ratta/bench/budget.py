@@ -193,25 +193,22 @@ def render_advice(advice: Advice) -> str:
     a = advice.time
     amounts = f"per_session={a.per_session:.0f}, per_hour={a.per_hour:.0f}, per_day={a.per_day:.0f}"
     watts = "" if advice.watts is None else f", watts={advice.watts:.2f}"
-    return "\n".join(
-        [
-            device_line(advice.device),
-            f"model     {advice.model} ({advice.sha256[:12]}), {advice.runtime}, {advice.threads} thread(s)",
-            "",
-            *table(("learning, wall ms", "p50", "p95", "runs", "taken for, runs"), list(_rows(advice))),
-            "",
-            f"suggested Adaptation(inference_ms={advice.inference_ms:.2f}{watts},",
-            f"            time=Allowance(refill_per_s={a.refill_per_s:g}, capacity={a.capacity:.0f}, {amounts}))",
-            f"          {100 * advice.share:g} % of the time; without these lines `adapt=True` times a run itself and takes 5 %",
-            _idle_line(advice),
-            _watts_line(advice),
-            *(
-                f"to learn  {what}: at least {goal.attempts} attempts in band ADAPT, {goal.work_ms:.0f} ms of work, granted "
-                f"within {_time(goal.seconds)}"
-                for what, goal in advice.goals.items()
-            ),
-        ]
-    )
+    lines = [
+        device_line(advice.device),
+        f"model     {advice.model} ({advice.sha256[:12]}), {advice.runtime}, {advice.threads} thread(s)",
+        "",
+        *table(("learning, wall ms", "p50", "p95", "runs", "taken for, runs"), list(_rows(advice))),
+        "",
+        f"suggested Adaptation(inference_ms={advice.inference_ms:.2f}{watts},",
+        f"            time=Allowance(refill_per_s={a.refill_per_s:g}, capacity={a.capacity:.0f}, {amounts}))",
+        f"          {100 * advice.share:g} % of the time; `adapt=True` alone times a run itself and takes 5 %",
+        _idle_line(advice),
+        _watts_line(advice),
+    ]
+    for what, goal in advice.goals.items():
+        lines.append(f"to learn  {what}: at least {goal.attempts} attempts in band ADAPT,")
+        lines.append(f"            {goal.work_ms:.0f} ms of work, granted within {_time(goal.seconds)}")
+    return "\n".join(lines)
 
 
 def _rows(advice: Advice) -> list[tuple[str, ...]]:
@@ -226,16 +223,15 @@ def _rows(advice: Advice) -> list[tuple[str, ...]]:
 
 def _idle_line(advice: Advice) -> str:
     if advice.within_ms <= 0:
-        return f"idle      a camera's frame leaves nothing at {STREAM_FPS:g} a second: call engine.idle between attempts"
+        return (
+            f"idle      a camera's frame leaves nothing at {STREAM_FPS:g} a second: call engine.idle between attempts"
+        )
     return f"idle      engine.idle(t, within_ms={advice.within_ms:.0f}): what a frame leaves at {STREAM_FPS:g} a second"
 
 
 def _watts_line(advice: Advice) -> str:
     if advice.watts is None:
-        return (
-            f"watts     n/a: {advice.watts_source}. Energy is billed by time then, and its cap says no more than that of "
-            "time"
-        )
+        return f"watts     n/a: {advice.watts_source}; energy is billed by time, its cap says no more than that of time"
     return f"watts     {advice.watts:.2f} of one busy core: {advice.watts_source}"
 
 

@@ -211,7 +211,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="ratta-bench", description="What ratta costs on this device: time, memory, energy, size."
     )
     parser.add_argument(
-        "what", nargs="?", choices=("budget",), help="suggest settings for learning on this device, in place of the rest"
+        "what",
+        nargs="?",
+        choices=("budget",),
+        help="suggest settings for learning on this device, in place of the rest",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model's name, or a model folder")
     length = parser.add_mutually_exclusive_group()
@@ -233,6 +236,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--watts", type=Path, metavar="FILE", help="calibration file for a device without an energy meter"
     )
-    parser.add_argument("--share", type=float, default=0.05, help="with budget: of the time, for learning (%(default)s)")
+    parser.add_argument(
+        "--share", type=float, default=0.05, help="with budget: of the time, for learning (%(default)s)"
+    )
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of a result file")
     return parser

@@ -1,4 +1,4 @@
-"""Every piece of work that learning is made of, to be timed on this device; what a crop shows does not change its cost."""
+"""Every piece of work that learning is made of, to be timed on this device; its cost does not depend on the crop."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class Rehearsal:
         """Line up every piece, by its name in `NAMES`, and the two trials."""
         calls = {NAMES[step]: call for step, call in self._pieces().items()}
         calls |= {TONE_TRIAL: self._tone_trial, LATE_TRIAL: self._late_trial}
-        return [Contestant(name, call, calls=1 if "trial" in name or "swap" in name else 2) for name, call in calls.items()]
+        return [
+            Contestant(name, call, calls=1 if "trial" in name or "swap" in name else 2) for name, call in calls.items()
+        ]
 
     def _pieces(self) -> dict[Step, Callable[[], object]]:
         model, kept = self.adapter.model, self.frames[0]

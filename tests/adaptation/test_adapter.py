@@ -150,7 +150,7 @@ def test_a_device_of_any_speed_learns_when_its_run_was_timed(toy, inference_ms):
 
 
 def test_what_can_never_be_paid_holds_up_nothing_else(toy):
-    """A device six times as slow as declared cannot pay a network's opening: that is dropped, and said; drift goes on."""
+    """A device six times as slow as declared cannot pay for a swap: that is dropped, and said; drift goes on."""
     device = SlowDevice(toy, 12.0)
     rig = Rig(toy, clock=device.clock, inference_ms=2.0)
     rig.day(60, camera=1.0)

@@ -65,7 +65,12 @@ def test_goals_by_hand() -> None:
         learner=learner, tones=SimpleNamespace(every=8), begin=lambda: SimpleNamespace(max_frames=16)
     )
     ms = dict(zip(NAMES.values(), (1.0, 4.0, 10.0, 10.0, 6.0, 5.0, 5.0, 40.0), strict=True))
-    assert list(ms)[1:5] == ["first-layer moments of a frame", "views of a frame, each read", "drift of a session", "tones of a session"]
+    assert list(ms)[1:5] == [
+        "first-layer moments of a frame",
+        "views of a frame, each read",
+        "drift of a session",
+        "tones of a session",
+    ]
     pieces = {name: times(value) for name, value in (ms | {TONE_TRIAL: 200.0, LATE_TRIAL: 100.0}).items()}
     allowance = Allowance(refill_per_s=50, capacity=500, per_session=50, per_hour=1e6, per_day=1e6)
     tone, late = goals(adapter, pieces, allowance).values()  # type: ignore[arg-type]
