@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from ratta.adaptation.budget import Allowance, allowance_for
 from ratta.adaptation.task import INFERENCES, Step
 from ratta.bench.device import Device, read_device
-from ratta.bench.energy import Energy, find_meter, meter_loop
+from ratta.bench.energy import find_meter, meter_loop
 from ratta.bench.frames import Stream, portrait_frames
 from ratta.bench.rehearsal import LATE_TRIAL, NAMES, TONE_TRIAL, rehearse
-from ratta.bench.report import device_line, table
+from ratta.bench.report import busy_lines, device_line, table
 from ratta.bench.scenarios import STREAM_FPS, Answering, check_scored
 from ratta.bench.timing import Contestant, Spread, race, spread
 from ratta.errors import InputError
@@ -127,7 +127,7 @@ def advise(
     inference_ms = max(pieces[name].p95 / INFERENCES[step] for step, name in NAMES.items())
     allowance = allowance_for(inference_ms, share=share)
     say("energy")
-    energy = _energy(frame, seconds=seconds, calibration=calibration)
+    watts, watts_source = _watts(frame, seconds=seconds, calibration=calibration)
     return Advice(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -141,8 +141,8 @@ def advise(
         reckoned={name: INFERENCES[step] for step, name in NAMES.items()},
         inference_ms=inference_ms,
         time=allowance,
-        watts=_watts(energy),
-        watts_source="no meter" if energy is None else f"{energy.source}, {energy.scope}",
+        watts=watts,
+        watts_source=watts_source,
         within_ms=1e3 / STREAM_FPS - pieces[PIPELINE].p95,
         goals=goals(rehearsal.adapter, pieces, allowance),
     )
@@ -174,18 +174,15 @@ def _goal(attempts: int, attempt_ms: float, trial_ms: float, allowance: Allowanc
     )
 
 
-def _energy(frame: Answering, *, seconds: float, calibration: Path | None) -> Energy | None:
+def _watts(frame: Answering, *, seconds: float, calibration: Path | None) -> tuple[float | None, str]:
+    """Watts of one core that is busy all the time, net of idle, and where they come from, or why there are none."""
     meter = find_meter(calibration=calibration)
     if meter is None:
-        return None
-    return meter_loop(meter, frame, seconds=seconds, idle_seconds=max(2.0, seconds / 4))
-
-
-def _watts(energy: Energy | None) -> float | None:
-    """Watts of the one core that was busy all through the metered loop, net of idle; `None` where that is not told."""
+        return None, "no meter can be read here"
+    energy = meter_loop(meter, frame, seconds=seconds, idle_seconds=max(2.0, seconds / 4))
     if energy is None or energy.mj_per_frame <= 0:
-        return None
-    return energy.mj_per_frame * energy.frames / 1e3 / energy.seconds
+        return None, f"{meter.source} gave no reading; it needs {meter.seconds_needed:g} s at least"
+    return energy.mj_per_frame * energy.frames / 1e3 / energy.seconds, f"{energy.source}, {energy.scope}"
 
 
 def render_advice(advice: Advice) -> str:
@@ -196,8 +193,9 @@ def render_advice(advice: Advice) -> str:
     lines = [
         device_line(advice.device),
         f"model     {advice.model} ({advice.sha256[:12]}), {advice.runtime}, {advice.threads} thread(s)",
+        *busy_lines(advice.device, threads=advice.threads),
         "",
-        *table(("learning, wall ms", "p50", "p95", "runs", "taken for, runs"), list(_rows(advice))),
+        *table(("learning, wall ms", "p50", "p95", "runs", "taken for, runs"), _rows(advice)),
         "",
         f"suggested Adaptation(inference_ms={advice.inference_ms:.2f}{watts},",
         f"            time=Allowance(refill_per_s={a.refill_per_s:g}, capacity={a.capacity:.0f}, {amounts}))",
@@ -213,7 +211,7 @@ def render_advice(advice: Advice) -> str:
 
 def _rows(advice: Advice) -> list[tuple[str, ...]]:
     run = advice.pieces[NAMES[Step.READ]].p50
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, piece in advice.pieces.items():
         taken = advice.reckoned.get(name)
         shown = "" if taken is None else f"{taken:g}"

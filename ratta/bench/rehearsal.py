@@ -59,7 +59,7 @@ class Rehearsal:
         calls = {NAMES[step]: call for step, call in self._pieces().items()}
         calls |= {TONE_TRIAL: self._tone_trial, LATE_TRIAL: self._late_trial}
         return [
-            Contestant(name, call, calls=1 if "trial" in name or "swap" in name else 2) for name, call in calls.items()
+            Contestant(name, call, calls=1 if "swap" in name or "trial" in name else 2) for name, call in calls.items()
         ]
 
     def _pieces(self) -> dict[Step, Callable[[], object]]:

@@ -25,7 +25,7 @@ def render(result: Result) -> str:
         f"model     {model.name} {model.version} ({model.sha256[:12]}), {model.input_px} px, "
         f"{model.graph_bytes / 1e6:.2f} MB",
         f"run       {ran}, {result.created}",
-        *_busy_lines(result),
+        *busy_lines(device, threads=settings.threads),
         "",
         *_timing_lines(result.timings),
         "",
@@ -106,9 +106,10 @@ def _timing_lines(timings: dict[str, Timing]) -> list[str]:
     return table(head, rows)
 
 
-def _busy_lines(result: Result) -> list[str]:
-    load, cores = result.device.load_1min, result.device.usable_cores or result.device.cores
-    if load is None or cores is None or load + result.settings.threads <= cores:
+def busy_lines(device: Device, *, threads: int) -> list[str]:
+    """Say so where other work had the processors; nothing where it had not, or where that is not known."""
+    load, cores = device.load_1min, device.usable_cores or device.cores
+    if load is None or cores is None or load + threads <= cores:
         return []
     return [f"!         busy: load {load:.1f} on {cores} cores; wall times hold waiting, trust the ratios by cpu"]
 

@@ -41,17 +41,20 @@ def test_no_piece_costs_more_than_it_is_taken_for(advice: Advice) -> None:
 
 def test_without_a_meter_nothing_is_said_of_energy(advice: Advice) -> None:
     """`n/a`, not a guess; with one, its watts are among the suggested settings."""
-    unmetered = Advice(**{**vars_of(advice), "watts": None, "watts_source": "no meter"})
+    unmetered = Advice(**{**vars_of(advice), "watts": None, "watts_source": "no meter can be read here"})
     assert "watts     n/a: no meter" in render_advice(unmetered)
     assert "watts=" not in render_advice(unmetered)
     metered = Advice(**{**vars_of(advice), "watts": 2.5, "watts_source": "RAPL, CPU packages"})
     assert "watts=2.50" in render_advice(metered)
 
 
-def test_watts_are_those_of_the_busy_core(adaptable: Path, tmp_path: Path) -> None:
-    """A calibration file's, where nothing can be read."""
+def test_watts_are_those_of_the_busy_core(adaptable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calibration file's, where nothing can be read; too short a run for a meter says so."""
     path = tmp_path / "watts.json"
     path.write_text('{"watts_per_core": 3.0, "origin": "wall plug"}')
+    short = advise(model=str(adaptable), seconds=0.02, calibration=path)
+    assert (short.watts, "needs" in short.watts_source) == (None, True)
+    monkeypatch.setattr("ratta.bench.energy.CpuTimeModel.seconds_needed", 0.0)
     found = advise(model=str(adaptable), seconds=0.02, calibration=path)
     assert found.watts is not None
     assert 0 < found.watts <= 3.1  # the process waits for its turn at times
