@@ -101,7 +101,7 @@ class Ours:
         )
         self.adapter = _adapter(source.bundle, self.settings)
         if not measured:
-            self.adapter.budget = CalibratedBudget(watts=self.settings.watts, time=self.settings.time)
+            self.adapter.budget = CalibratedBudget(watts=self.settings.watts, time=self.adapter.budget.time)
         self.reset()
 
     def reset(self) -> None:
