@@ -138,7 +138,7 @@ def _scene_lines(result: Result) -> list[str]:
         kind = "measured" if energy.measured else "modelled"
         lines.append(f"energy    {energy.mj_per_frame:.2f} mJ/frame, {kind}: {energy.source}, {energy.scope}")
     else:
-        lines.append("energy    n/a: no meter can be read here (docs/benchmarks.md says which there are)")
+        lines.append("energy    n/a: no meter can be read here, or not in so short a run (docs/benchmarks.md)")
     return lines
 
 
