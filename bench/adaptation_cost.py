@@ -24,12 +24,10 @@ import ratta
 from ratta.adaptation.budget import Allowance
 from ratta.adaptation.guard import Snapshot
 from ratta.adaptation.settings import Adaptation
-from ratta.adaptation.update import Lesson, ToneCorrection, tone_of
-from ratta.assembly import make_source_model
+from ratta.adaptation.task import Step
+from ratta.adaptation.update import tone_of
 from ratta.bench.frames import portrait_frames
-from ratta.engine import open_graph
-
-DARK = ToneCorrection(0.7, np.full(3, 1.05), np.full(3, -0.02), 0.1)
+from ratta.bench.rehearsal import DARK, NAMES, rehearse
 
 
 def cpu_ms(work, *, rounds: int = 60) -> float:
@@ -49,18 +47,11 @@ def crops_of(engine, count: int) -> list[np.ndarray]:
 
 
 def pieces(model_name: str) -> dict[str, float]:
-    """CPU milliseconds of each piece of work."""
-    engine = ratta.load(model_name)
-    bundle = engine.bundle
-    session = open_graph(bundle.graph, runtime="onnxruntime")
-    model = make_source_model(bundle, session, open_graph=lambda g: open_graph(g, runtime="onnxruntime"))
-    crop = crops_of(engine, 1)[0]
-    adapter = ratta.load(model_name, adapt=True).adapter
-    reading = model.network.read(crop)
-    lesson = Lesson(cut=reading.cut, is_live=True, source_logit=reading.live_logit)
-    step, source = adapter.learner.late_step, dict(model.tail.source)
-    late = {name: value for name, value in source.items() if name in step.names}
-    toned = model.open(Snapshot(early=DARK), crop)
+    """CPU milliseconds of each piece of work, and of what a correction of tone adds to an answer."""
+    rehearsal, _ = rehearse(model_name, portrait_frames(1))
+    adapter, crop = rehearsal.adapter, rehearsal.frames[0].pixels
+    toned = adapter.model.open(Snapshot(early=DARK), crop)
+    step, source = adapter.learner.late_step, adapter.model.tail.source
 
     def look() -> None:
         tone = tone_of(crop)
@@ -68,18 +59,14 @@ def pieces(model_name: str) -> dict[str, float]:
             adapter.reference.tones.likelier(tone, DARK)
 
     return {
-        "inference": cpu_ms(lambda: model.network.read(crop)),
-        "inference under a correction of tone": cpu_ms(lambda: toned.read(crop)),
+        **{piece.name: cpu_ms(piece.call, rounds=12 if piece.calls == 1 else 60) for piece in rehearsal.contestants()},
+        "an answer under a correction of tone": cpu_ms(lambda: toned.read(crop)),
         "arbiter's look at a frame": cpu_ms(look),
-        "views of a frame": cpu_ms(lambda: [model.network.read(v) for v in adapter.learner._views(crop)]),
-        "moments of a frame": cpu_ms(lambda: model.stem.moments(crop)),
-        "late step, a lesson": cpu_ms(lambda: step.add_gradient(lesson, source, {}, class_frames=(1, 1))),
         "late step, the update": cpu_ms(lambda: step.step(source, {n: np.zeros_like(source[n]) for n in step.names})),
-        "swap: open a network with late parameters": cpu_ms(lambda: model.open(Snapshot(late=late), crop), rounds=12),
     }
 
 
-def stress(model_name: str, *, frames: int, share: float) -> dict[str, float]:
+def stress(model_name: str, *, frames: int, share: float) -> dict[str, object]:
     """Sessions back to back at 30 frames a second, everything studied; the books against the cap."""
     allowance = Allowance(
         refill_per_s=1000 * share, capacity=10_000 * share, per_session=1e9, per_hour=1e12, per_day=1e12
@@ -103,9 +90,11 @@ def stress(model_name: str, *, frames: int, share: float) -> dict[str, float]:
         "frames": frames,
         "cap": share,
         "share of time": float(books[-1] / (1000 * frames / 30)),
+        "share of energy's cap, modelled": adapter.budget.spent_mj / (adapter.budget.energy.refill_per_s * frames / 30),
         "worst second, ms": float(worst),
         "most that a second may take, ms": 1000 * share + 10_000 * share,
         "pieces admitted": adapter.budget.admitted,
+        "questions refused": {why.value: count for why, count in adapter.budget.refused.items() if count},
         "attempts studied": adapter.counts["studied"],
         "attempts dropped": adapter.counts["dropped"],
         "cpu s of the whole run": time.process_time() - started,
@@ -172,7 +161,7 @@ def main() -> None:
     args = parser.parse_args()
     found: dict[str, object] = {}
     cost = pieces(args.model)
-    found["cpu ms"], found["x inference"] = cost, {k: v / cost["inference"] for k, v in cost.items()}
+    found["cpu ms"], found["x inference"] = cost, {k: v / cost[NAMES[Step.READ]] for k, v in cost.items()}
     plain, learning = [], []
     for _ in range(3):
         plain += pace(args.model, frames=1500, learn=False)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ratta.adaptation.adapter import Adapter
-from ratta.adaptation.budget import Budget
+from ratta.adaptation.budget import Budget, allowance_for
 from ratta.adaptation.drift import BettingDrift, EmaDrift
 from ratta.adaptation.model import SourceModel
 from ratta.adaptation.reference import Reference
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
     from ratta.bundle import Bundle
     from ratta.inference.session import Session
+
+TIMED_RUNS = 5
+LEAST_MS = 0.1
+"""No run of a network takes less: a clock that says so is coarse."""
 
 
 def make_source_model(bundle: Bundle, session: Session, *, open_graph: Callable[[bytes], Session]) -> SourceModel:
@@ -78,18 +83,35 @@ def make_adapter(
             "`ratta calibrate`, or load it without adapt"
         ) from error
     betting = settings.drift is Drift.BETTING
+    model, clock = make_source_model(bundle, session, open_graph=open_graph), settings.clock or _milliseconds
+    inference_ms = settings.inference_ms or timed_inference_ms(model, clock)
+    allowance = settings.time or allowance_for(inference_ms)
     return Adapter(
-        make_source_model(bundle, session, open_graph=open_graph),
+        model,
         reference,
-        budget=Budget(watts=settings.watts, time=settings.time, energy=settings.energy, policy=settings.power),
-        clock=settings.clock or _milliseconds,
-        inference_ms=settings.inference_ms,
+        budget=Budget(watts=settings.watts, time=allowance, energy=settings.energy, policy=settings.power),
+        clock=clock,
+        inference_ms=inference_ms,
         shadow=settings.shadow,
         early=settings.early,
         late=settings.late,
         detector=BettingDrift(reference.drift, restarting=True) if betting else EmaDrift(reference.drift),
         on_event=settings.journal or (lambda _: None),
     )
+
+
+def timed_inference_ms(model: SourceModel, clock: Callable[[], float]) -> float:
+    """Time a few runs of the source network on a probe, after one that is not counted; the median.
+
+    The budget's margin covers what runs differ by, and what it measures later corrects the rest.
+    """
+    model.network.read(model.probe)
+    took = []
+    for _ in range(TIMED_RUNS):
+        began = clock()
+        model.network.read(model.probe)
+        took.append(clock() - began)
+    return max(LEAST_MS, median(took))
 
 
 def _milliseconds() -> float:

@@ -107,15 +107,22 @@ function showStages(stages, parts, pace) {
   }));
 }
 
+const BANDS = {
+  in: "the camera is as the model knows it",
+  adapt: "the camera has changed, and is learnt",
+  refuse: "the camera is too far off to learn",
+};
+
 function showAdaptation(state) {
   $("budget").hidden = true;
   if (!state) {
     $("adaptation").textContent = "This model does not adapt: it answers with what it was shipped with.";
     return;
   }
-  const counts = Object.entries(state.counts).map(([what, count]) => `${what} ${count}`).join(", ");
-  const spent = `${state.spent_ms.toFixed(0)} ms spent, ${(100 * state.spent_share).toFixed(0)} % of the budget so far`;
-  $("adaptation").textContent = `${state.adapted ? "Adapted to this camera" : "As shipped"}; drift: ${state.band}; ${counts}; ${spent}`;
+  const { studied, commits, rollbacks } = state.counts;
+  $("adaptation").textContent = `${state.adapted ? "Adapted to this camera" : "As shipped"}: ${BANDS[state.band]}. `
+    + `${studied} attempts studied, ${commits} changes made, ${rollbacks} taken back. `
+    + `${state.spent_ms.toFixed(0)} ms spent, ${(100 * state.spent_share).toFixed(0)} % of the budget so far.`;
   $("budget").hidden = false;
   $("budget").firstElementChild.style.width = `${100 * Math.min(1, state.spent_share)}%`;
 }

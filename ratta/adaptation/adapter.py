@@ -272,11 +272,15 @@ class Adapter:
         return self._task is not None
 
     def _advance(self) -> bool:
-        """Do one piece of work if the budget admits it; a failing one is dropped with its task."""
+        """Do one piece of work if the budget admits it; where it fails or can never be paid, the task is dropped."""
         task = self._task
         assert task is not None
         if task.step is not None:
             admitted = self.budget.reserve(INFERENCES[task.step] * self.inference_ms, t=self._t)
+            if admitted is Shortage.TOO_LARGE:  # waiting for it would hold up all other work
+                self._task = None
+                self._tell("dropped", admitted.value, {"inferences": INFERENCES[task.step]})
+                return True
             if isinstance(admitted, Shortage):
                 return False
             began = self.clock()
@@ -371,7 +375,7 @@ class Adapter:
 
     def _match(self, attempt: Attempt, tones: ToneMatching) -> Work[None]:
         """Follow the tones; a proposal that differs from what is in force is tried."""
-        yield Step.MOMENTS
+        yield Step.TONES
         tone = np.median([tone_of(kept.pixels) for kept in attempt.frames], axis=0)
         verdict = median([kept.source.live_logit for kept in attempt.frames])
         tones.update(tone, is_live=verdict >= self.model.threshold_logit)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ratta.adaptation.budget import FIVE_PERCENT, Allowance, PowerPolicy
+from ratta.adaptation.budget import Allowance, PowerPolicy
 from ratta.errors import InputError
 
 if TYPE_CHECKING:
@@ -44,16 +44,17 @@ class Adaptation:
         `tone` normalises the input's tones; `moments` matches the first normalisation's to the source's instead.
     late : bool
         Whether the last normalisation, the head and the prototypes may move.
-    time : Allowance
-        Milliseconds that learning may take; by default 5 % of `t`.
+    time : Allowance or None
+        Milliseconds that learning may take; by default `allowance_for(inference_ms)`: 5 % of `t`.
     energy : Allowance or None
         Millijoules; by default the time allowance times `watts`.
     watts : float
         Of one busy core; bills energy.
     power : PowerPolicy
         What battery and heat leave of the refill.
-    inference_ms : float
-        99th percentile of one run of the network on this device, to begin with; `ratta-bench` measures it.
+    inference_ms : float or None
+        One run of the network on this device, by which the budget reckons every piece of work to begin with; when
+        absent, loading times a few runs by `clock`. `ratta-bench budget` suggests one.
     clock : callable or None
         Milliseconds, to bill work by; the process's own monotonic clock when absent.
     journal : callable or None
@@ -69,16 +70,17 @@ class Adaptation:
     drift: Drift = Drift.BETTING
     early: Early = Early.TONE
     late: bool = True
-    time: Allowance = FIVE_PERCENT
+    time: Allowance | None = None
     energy: Allowance | None = None
     watts: float = 2.0
     power: PowerPolicy = field(default_factory=PowerPolicy)
-    inference_ms: float = 2.0
+    inference_ms: float | None = None
     clock: Callable[[], float] | None = None
     journal: Callable[[Event], None] | None = None
 
     def __post_init__(self) -> None:
-        if not (0 < self.watts < math.inf and 0 < self.inference_ms < math.inf):
+        given = [self.watts] if self.inference_ms is None else [self.watts, self.inference_ms]
+        if not all(0 < value < math.inf for value in given):
             raise InputError(
                 f"adaptation: expected positive watts and inference_ms, got {self.watts} and {self.inference_ms}"
             )

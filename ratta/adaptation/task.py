@@ -18,6 +18,8 @@ class Step(StrEnum):
     """The views of a kept frame, each read."""
     MOMENTS = "moments"
     """First-layer moments of a kept frame."""
+    TONES = "tones"
+    """Tones of a session, and what known change they are."""
     DRIFT = "drift"
     """Drift statistics of a session."""
     OPEN = "open"
@@ -34,6 +36,7 @@ INFERENCES = {
     Step.READ: 1.0,
     Step.VIEWS: 4.0,
     Step.MOMENTS: 1.0,
+    Step.TONES: 3.0,
     Step.DRIFT: 8.0,
     Step.OPEN: 40.0,
     Step.LESSON: 3.0,

@@ -146,10 +146,10 @@ class Trials:
         for kept in sample:
             yield Step.MOMENTS
             before.append(self._early_shift(kept.pixels, kept.source))
-            yield Step.MOMENTS
-            pixels = correction.apply(kept.pixels)
+            yield Step.READ
             reading = network.read(kept.pixels)
-            after.append(self._early_shift(pixels, reading))
+            yield Step.MOMENTS
+            after.append(self._early_shift(correction.apply(kept.pixels), reading))
             overturned.append(self.overturned(kept.source.live_logit, reading.live_logit))
         finding = self._standing(self._explained(before, after), overturned)
         return Trial(snapshot, finding, network if finding.passed else None)

@@ -39,7 +39,9 @@ def run(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; see `ratta.bench.main`."""
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.schema:
+        if arguments.what == "budget":
+            _advise(arguments)
+        elif arguments.schema:
             print(json.dumps(json_schema(Result), indent=1))
         elif arguments.swap:
             print(
@@ -65,6 +67,24 @@ def run(argv: Sequence[str] | None = None) -> int:
         print(f"ratta-bench: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _advise(arguments: argparse.Namespace) -> None:
+    from ratta.bench.budget import advise, render_advice  # whoever does not adapt does not pay for its import
+
+    advice = advise(
+        model=arguments.model,
+        runtime=arguments.runtime,
+        threads=arguments.threads,
+        seconds=QUICK_SECONDS if arguments.quick else arguments.seconds,
+        share=arguments.share,
+        calibration=arguments.watts,
+        say=_say,
+    )
+    _say("")
+    print(render_advice(advice))
+    if arguments.json:
+        write_result(arguments.json, advice)
 
 
 def measure(
@@ -190,6 +210,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ratta-bench", description="What ratta costs on this device: time, memory, energy, size."
     )
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("budget",),
+        help="suggest settings for learning on this device, in place of the rest",
+    )
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model's name, or a model folder")
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
@@ -209,6 +235,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fps", type=float, default=STREAM_FPS, help="the camera's rate")
     parser.add_argument(
         "--watts", type=Path, metavar="FILE", help="calibration file for a device without an energy meter"
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.05, help="with budget: of the time, for learning (%(default)s)"
     )
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of a result file")
     return parser

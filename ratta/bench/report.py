@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ratta.bench.device import Device
     from ratta.bench.memory import Phases
     from ratta.bench.result import Result, Swap, Target, Timing
     from ratta.bench.timing import Ratio
@@ -16,17 +17,15 @@ if TYPE_CHECKING:
 def render(result: Result) -> str:
     """Return the result as plain text for a terminal of 100 columns."""
     device, settings, model = result.device, result.settings, result.model
-    cores = f"{_shown(device.usable_cores)} of {_shown(device.cores)} cores"
     versions = ", ".join(f"{name} {version}" for name, version in device.versions.items())
     ran = f"{settings.runtime}, {settings.threads} thread(s), {settings.frame} frames, face {settings.face_px:.0f} px"
     lines = [
-        f"device    {device.cpu or device.architecture}, {cores}, governor {device.governor or 'not readable'}, "
-        f"load {_number(device.load_1min)}",
+        device_line(device),
         f"system    {device.system} {device.release}, {device.python}; {versions}",
         f"model     {model.name} {model.version} ({model.sha256[:12]}), {model.input_px} px, "
         f"{model.graph_bytes / 1e6:.2f} MB",
         f"run       {ran}, {result.created}",
-        *_busy_lines(result),
+        *busy_lines(device, threads=settings.threads),
         "",
         *_timing_lines(result.timings),
         "",
@@ -37,6 +36,15 @@ def render(result: Result) -> str:
         swap_line(result.swap),
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def device_line(device: Device) -> str:
+    """Say in one line what was measured on."""
+    cores = f"{_shown(device.usable_cores)} of {_shown(device.cores)} cores"
+    return (
+        f"device    {device.cpu or device.architecture}, {cores}, governor {device.governor or 'not readable'}, "
+        f"load {_number(device.load_1min)}"
+    )
 
 
 def target_line(target: Target) -> str:
@@ -98,9 +106,10 @@ def _timing_lines(timings: dict[str, Timing]) -> list[str]:
     return table(head, rows)
 
 
-def _busy_lines(result: Result) -> list[str]:
-    load, cores = result.device.load_1min, result.device.usable_cores or result.device.cores
-    if load is None or cores is None or load + result.settings.threads <= cores:
+def busy_lines(device: Device, *, threads: int) -> list[str]:
+    """Say so where other work had the processors; nothing where it had not, or where that is not known."""
+    load, cores = device.load_1min, device.usable_cores or device.cores
+    if load is None or cores is None or load + threads <= cores:
         return []
     return [f"!         busy: load {load:.1f} on {cores} cores; wall times hold waiting, trust the ratios by cpu"]
 
@@ -129,7 +138,7 @@ def _scene_lines(result: Result) -> list[str]:
         kind = "measured" if energy.measured else "modelled"
         lines.append(f"energy    {energy.mj_per_frame:.2f} mJ/frame, {kind}: {energy.source}, {energy.scope}")
     else:
-        lines.append("energy    n/a: no meter can be read here (docs/benchmarks.md says which there are)")
+        lines.append("energy    n/a: no meter can be read here, or not in so short a run (docs/benchmarks.md)")
     return lines
 
 

@@ -170,8 +170,8 @@ class Result:
     swap: Swap
 
 
-def write_result(path: Path, result: Result) -> None:
-    """Write a result as JSON.
+def write_result(path: Path, result: object) -> None:
+    """Write a result, or another record, as JSON.
 
     Raises
     ------

@@ -99,8 +99,9 @@ def run(args: argparse.Namespace) -> int:
     talk = sys.stderr if args.json == "-" else sys.stdout
     with ExitStack() as stack:
         journal = Journal(stack.enter_context(JsonLines(args.journal)).write)
-        engine = load_engine(settings_of(args), journal)
-        journal.begin(settings_of(args, sha256=engine.bundle.sha256))
+        settings = settings_of(args, sha256=read_bundle(find_bundle(args.model)).sha256)
+        journal.begin(settings)  # before loading, which bills the runs that it times
+        engine = load_engine(settings, journal)
         source = stack.enter_context(open_source(args.source, fps=args.fps))
         if args.adapt and source.independent:
             raise InputError("adapt: expected a video, camera or URL, got pictures; a picture teaches nothing")
@@ -121,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     return conclude(tally, session=session, pictures=source.independent, stream=talk)
 
 
-def settings_of(args: argparse.Namespace, *, sha256: str = "") -> RunSettings:
+def settings_of(args: argparse.Namespace, *, sha256: str) -> RunSettings:
     """Give what decides the run."""
     given = vars(args)
     return RunSettings(sha256=sha256, **{f.name: given[f.name] for f in fields(RunSettings) if f.name != "sha256"})

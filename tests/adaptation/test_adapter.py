@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from ratta.adaptation.adapter import WAITING, Adapter
-from ratta.adaptation.budget import Budget
+from ratta.adaptation.budget import Budget, Shortage, allowance_for
 from ratta.adaptation.drift import Band
 from ratta.adaptation.guard import Arbiter
 from ratta.adaptation.learner import Learner
 from ratta.adaptation.memory import export_memory, restore_memory
 from ratta.adaptation.settings import Early
 from ratta.adaptation.update import Moments, Stem
+from ratta.assembly import timed_inference_ms
 from ratta.errors import InputError, StateError
 
 
@@ -47,7 +48,7 @@ class ToyStem(Stem):
 class Rig:
     """An adapter and a day of sessions in front of it."""
 
-    def __init__(self, toy, *, band=Band.ADAPT, **settings):
+    def __init__(self, toy, *, band=Band.ADAPT, budget=None, clock=lambda: 0.0, **settings):
         stem = ToyStem(toy.model.stem.weight, toy.model.stem.bias, mean=(0, 0, 0), std=(1, 1, 1))
         toy.model = replace(toy.model, stem=stem)
         self.toy = toy
@@ -57,8 +58,8 @@ class Rig:
         self.adapter = Adapter(
             toy.model,
             toy.reference,
-            budget=Budget(watts=2.0),
-            clock=lambda: 0.0,
+            budget=budget or Budget(watts=2.0),
+            clock=clock,
             detector=self.detector,
             early=Early.MOMENTS,
             learner=Learner(toy.model, toy.reference, early_every=8, late_every=16, lessons_per_class=4),
@@ -104,6 +105,58 @@ def test_a_changed_camera_is_learnt_and_answered(rig):
     rig.day(2, camera=1.0)
     assert rig.adapter.adapted
     assert not rig.adapter.snapshots.current.is_source
+
+
+class SlowNetwork:
+    """Takes its time; opening one takes that of 23 runs, as was measured."""
+
+    def __init__(self, network, device):
+        self.network, self.device = network, device
+
+    def read(self, pixels):
+        self.device.now_ms += self.device.inference_ms
+        return self.network.read(pixels)
+
+
+class SlowDevice:
+    """A device by whose clock nothing but runs of a network takes time."""
+
+    def __init__(self, toy, inference_ms):
+        self.inference_ms, self.now_ms = inference_ms, 0.0
+        network, opened = SlowNetwork(toy.model.network, self), toy.model.open_network
+
+        def open_network(weights):
+            self.now_ms += 23 * inference_ms
+            return SlowNetwork(opened(weights), self)
+
+        toy.model = replace(toy.model, network=network, open_network=open_network)
+
+    def clock(self):
+        return self.now_ms
+
+
+@pytest.mark.parametrize("inference_ms", [0.2, 12.0, 200.0])
+def test_a_device_of_any_speed_learns_when_its_run_was_timed(toy, inference_ms):
+    """With the run as timed and the default share of 5 %, a slow device learns less often, but learns."""
+    device = SlowDevice(toy, inference_ms)
+    timed = timed_inference_ms(toy.model, device.clock)
+    assert timed == pytest.approx(inference_ms)
+    budget = Budget(watts=2.0, time=allowance_for(timed))
+    rig = Rig(toy, clock=device.clock, inference_ms=timed, budget=budget)
+    rig.day(60, camera=1.0)
+    assert rig.adapter.counts["commits"] >= 1
+    assert budget.spent_ms <= 50.0 * rig.now_s
+    assert budget.refused[Shortage.TOO_LARGE] == 0
+
+
+def test_what_can_never_be_paid_holds_up_nothing_else(toy):
+    """A device six times as slow as declared cannot pay for a swap: that is dropped, and said; drift goes on."""
+    device = SlowDevice(toy, 12.0)
+    rig = Rig(toy, clock=device.clock, inference_ms=2.0)
+    rig.day(60, camera=1.0)
+    assert rig.adapter.counts["commits"] == 0 < rig.adapter.budget.refused[Shortage.TOO_LARGE]
+    assert any(event.reason == Shortage.TOO_LARGE.value for event in rig.events if event.kind == "dropped")
+    assert rig.detector.samples > 50
 
 
 def test_the_correction_brings_the_features_back(rig):

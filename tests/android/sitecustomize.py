@@ -22,4 +22,5 @@ def deny(event, arguments):
 # Python looks for its build's settings under a name with the platform in it: let it find its own.
 os.environ["_PYTHON_SYSCONFIGDATA_NAME"] = sysconfig._get_sysconfigdata_name()
 sys.platform = "android"
+sys.modules["psutil"] = None  # what PyPI has refuses this platform; Termux patches its own
 sys.addaudithook(deny)

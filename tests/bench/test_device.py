@@ -40,6 +40,7 @@ def test_versions_are_of_what_is_installed(tmp_path: Path) -> None:
 
 def test_denied_proc_and_sys_give_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a phone: what cannot be read is None, and nothing is raised."""
+    pytest.importorskip("psutil")
     monkeypatch.setattr(Path, "read_text", deny)
     monkeypatch.setattr("psutil.virtual_memory", deny)
     monkeypatch.setattr("psutil.Process", deny)

@@ -6,7 +6,7 @@ would still allow.
 """
 
 from ratta.adaptation.budget.account import Allowance, Shortage
-from ratta.adaptation.budget.budget import FIVE_PERCENT, Budget, Reservation
+from ratta.adaptation.budget.budget import FIVE_PERCENT, Budget, Reservation, allowance_for
 from ratta.adaptation.budget.power import PowerPolicy, PowerState, Thermal
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "Reservation",
     "Shortage",
     "Thermal",
+    "allowance_for",
 ]

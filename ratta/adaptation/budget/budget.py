@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ratta.adaptation.budget.account import DAY_S, Account, Allowance, Shortage, checked_pairs
@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 
 MEASURED_STEPS = 256
 FIVE_PERCENT = Allowance(refill_per_s=50.0, capacity=500.0, per_session=250.0, per_hour=60_000.0, per_day=600_000.0)
+ROOM = 125.0
+"""Runs of the network that a session leaves room for at least: twice the largest piece of work, with its margin."""
+
+
+def allowance_for(inference_ms: float, *, share: float = 0.05) -> Allowance:
+    """Give `share` of `t`; where a run of the network is slow, more is saved up, so that the largest piece can be paid.
+
+    Examples
+    --------
+    >>> allowance_for(2.0) == FIVE_PERCENT
+    True
+    >>> allowance_for(20.0).per_session, allowance_for(20.0).refill_per_s
+    (2500.0, 50.0)
+    """
+    usual = FIVE_PERCENT.times(share / 0.05)
+    per_session = max(usual.per_session, ROOM * inference_ms)
+    return replace(usual, per_session=per_session, capacity=2 * per_session)
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ class Ours:
         if drift_threshold is not None:
             self.adapter.detector = _detector(self.adapter.detector, drift_threshold)
         if not measured:
-            self.adapter.budget = CalibratedBudget(watts=self.settings.watts, time=self.settings.time)
+            self.adapter.budget = CalibratedBudget(watts=self.settings.watts, time=self.adapter.budget.time)
         self.reset()
 
     def reset(self) -> None:

@@ -1,0 +1,45 @@
+"""What an engine that adapts is put together from."""
+
+import pytest
+
+import ratta
+from ratta.adaptation import Adaptation
+from ratta.adaptation.budget import FIVE_PERCENT, allowance_for
+from ratta.adaptation.task import INFERENCES
+from ratta.assembly import LEAST_MS
+
+
+def clock_of(*took_ms):
+    """A clock by which one run after another takes so long."""
+    now, ticks = 0.0, []
+    for took in took_ms:
+        ticks += [now, now + took]
+        now += took + 100.0
+    return iter(ticks).__next__
+
+
+def test_a_run_is_timed_at_load(adaptable):
+    """The median of five runs, by the clock that work is billed by."""
+    adapter = ratta.load(adaptable, adapt=Adaptation(clock=clock_of(1.0, 3.0, 2.0, 900.0, 5.0))).adapter
+    assert (adapter.inference_ms, adapter.budget.time) == (3.0, allowance_for(3.0))
+
+
+def test_what_is_given_is_not_timed(adaptable):
+    """No clock is asked, and an allowance that was given stays as it is."""
+    settings = Adaptation(inference_ms=50.0, time=FIVE_PERCENT, clock=clock_of())
+    adapter = ratta.load(adaptable, adapt=settings).adapter
+    assert (adapter.inference_ms, adapter.budget.time) == (50.0, FIVE_PERCENT)
+
+
+def test_a_coarse_clock_is_not_believed(adaptable):
+    """No run takes no time, as some browsers' clocks would have it."""
+    assert ratta.load(adaptable, adapt=Adaptation(clock=lambda: 0.0)).adapter.inference_ms == LEAST_MS
+
+
+@pytest.mark.parametrize("inference_ms", [0.1, 2.0, 5.0, 1000.0])
+@pytest.mark.parametrize("share", [0.01, 0.05])
+def test_the_largest_piece_can_always_be_paid(inference_ms, share):
+    """Even where it costs a third more than it is taken for; the share is kept whatever the device."""
+    allowance = allowance_for(inference_ms, share=share)
+    assert 1.3 * 1.5 * max(INFERENCES.values()) * inference_ms <= min(allowance.per_session, allowance.capacity)
+    assert allowance.refill_per_s == pytest.approx(1000 * share)
