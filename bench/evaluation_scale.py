@@ -40,7 +40,7 @@ def measure(method: str, frames: int, model: str, development: Path, pool: Path,
         pool_keys={name: json.loads((place / "pool.json").read_text())["key"] for name, place in pools.items() if place},
     )  # fmt: skip
     path = run_cell(cell, output / "cells", load_source)
-    in_method = json.loads(path.read_text())["ms_per_frame"] * frames / 1e3
+    in_method = json.loads(path.read_text())["timing"]["cpu_s"]
     return {
         "method": method, "frames": frames, "in the method, s": round(in_method, 1),
         "ms/frame": round(1e3 * in_method / frames, 2), "in all, s": round(time.process_time(), 1),
