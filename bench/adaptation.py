@@ -2,7 +2,7 @@
 
     python bench/adaptation_sources.py ...                                       # the corpus and the sources, first
     python bench/adaptation.py run --corpus adapt-corpus --sources adapt-sources --output runs/adaptation
-    python bench/adaptation.py report --output runs/adaptation --write bench/results/adaptation --pages README.md docs/adaptation.md
+    python bench/adaptation.py report --output runs/adaptation --write bench/results/adaptation --pages README.md
 
 Every frame is answered before anything is learnt (prequential), `idle` is called after every frame, threshold: EER on
 the source's development sessions, frozen. Differences to the source model are paired, their intervals over sessions.
@@ -429,7 +429,9 @@ def main() -> None:
     running.add_argument("--sources", type=Path, required=True)
     reporting = commands.add_parser("report")
     reporting.add_argument("--write", type=Path, required=True)
-    reporting.add_argument("--pages", type=Path, nargs="*", default=[], help="Markdown with marks to put the table between")
+    reporting.add_argument(
+        "--pages", type=Path, nargs="*", default=[], help="Markdown with marks to put the table between"
+    )
     for command in (running, reporting):
         command.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()

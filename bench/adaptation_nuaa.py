@@ -4,8 +4,8 @@
 
 The shipped model, threshold as shipped. Its own reference comes of a simulated phone, so that a webcam is too far to
 learn from: row "as shipped". An integrator calibrates before the own camera: subjects 0001 to 0004, in 128 sessions of
-three frames that lie close together, and the same under the mild changes in turn. Measured: subjects 0005 to 0008, in 128
-such sessions in random order, nobody twice. `--data` holds `live/<subject>/*.jpg` and `print/<subject>/*.jpg`.
+three frames that lie close together, and the same under the mild changes in turn. Measured: subjects 0005 to 0008, in
+128 such sessions in random order, nobody twice. `--data` holds `live/<subject>/*.jpg` and `print/<subject>/*.jpg`.
 Bias: one easy corpus, prints only; a "session" is a stretch of one recording; the changes are the simulator's.
 """
 
@@ -40,7 +40,9 @@ def sessions(data: Path, detector: Path, subjects: tuple[str, ...]) -> list[tupl
     found = []
     for subject in subjects:
         for live in (True, False):
-            crops = [crop_face(f.rgb, f.box, scale=2.7, size=128) for f in faces if (f.subject, f.live) == (subject, live)]
+            crops = [
+                crop_face(f.rgb, f.box, scale=2.7, size=128) for f in faces if (f.subject, f.live) == (subject, live)
+            ]
             found += [(np.stack(crops[i : i + FRAMES]), live) for i in range(0, len(crops) - FRAMES + 1, FRAMES)]
     return found
 
@@ -102,7 +104,16 @@ def one_run(source: SimpleNamespace, name: str, change: str, some: list[tuple[np
 
 
 def table(rows: list[dict]) -> str:
-    head = ("reference", "change", "APCER %", "BPCER %", "ACER %", "ACER difference (95 %)", "oracle threshold", "adapted")
+    head = (
+        "reference",
+        "change",
+        "APCER %",
+        "BPCER %",
+        "ACER %",
+        "ACER difference (95 %)",
+        "oracle threshold",
+        "adapted",
+    )
     lines = ["# Adaptation on NUAA", "", *(__doc__ or "").strip().splitlines()[4:], ""]
     lines += [f"| {' | '.join((*head, 'drift, sessions'))} |", "|---" * (len(head) + 1) + "|"]
     for r in rows:

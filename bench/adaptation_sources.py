@@ -5,10 +5,10 @@
     python bench/adaptation_sources.py measure --corpus adapt-corpus --output adapt-sources
 
 `corpus` simulates people before one phone: single captures to train on, sessions of frames 200 ms apart to develop and
-to test on, no person in two parts; and `fresh`, sessions of people whom the sources of the confirming seeds have not seen
-in training, and nobody while rules were chosen. `train` fine-tunes a shipped network on it with true labels, each seed
-with weak and with strong changes of tone, and writes a bundle of each. `measure` tells what each loses by each change of
-camera. What there is already is not made again.
+to test on, no person in two parts; and `fresh`, sessions of people whom the sources of the confirming seeds have not
+seen in training, and nobody while rules were chosen. `train` fine-tunes a shipped network on it with true labels, each
+seed with weak and with strong changes of tone, and writes a bundle of each. `measure` tells what each loses by each
+change of camera. What there is already is not made again.
 
 Bias: sources and targets come from the same simulator, and every network starts from the same weights (the head is
 drawn anew). The figures say what a change of camera costs and what adaptation gives back, not how good a product is.
@@ -46,8 +46,9 @@ RESULTS = Path(__file__).parent / "results" / "evaluation" / "adaptation-sources
 HEADING = """# Single-source networks without adaptation
 
 Made by `bench/adaptation_sources.py measure`: weak and strong tone augmentation, seeds 0 to 2 before the test people, 3
-and 4 before the fresh ones; one simulated phone, 360 sessions of 64 people, 2 frames each; threshold: EER on 240 development sessions, never moved. The rows of the
-oracle threshold are a ceiling: the best threshold for these very crops. APCER by species, BPCER and AUC are in the JSON
+and 4 before the fresh ones; one simulated phone, 360 sessions of 64 people, 2 frames each; threshold: EER on 240
+development sessions, never moved. The rows of the oracle threshold are a ceiling: the best threshold for these very
+crops. APCER by species, BPCER and AUC are in the JSON
 file.
 """
 CAMERA = "phone-2015"
@@ -322,7 +323,10 @@ def measure(corpus: Path, output: Path) -> None:
     for folder in sorted(path.parent for path in output.glob("*-*/bundle.json")):
         bundle, people = read_bundle(folder), part_of(int(folder.name[-1]))
         if record.get(folder.name, {}).get("sha256") != bundle.sha256:
-            record[folder.name] = {"sha256": bundle.sha256, "figures": figures(bundle, corpus, tuple(CHANGES), people=people)}
+            record[folder.name] = {
+                "sha256": bundle.sha256,
+                "figures": figures(bundle, corpus, tuple(CHANGES), people=people),
+            }
             RESULTS.write_text(json.dumps(record, indent=1) + "\n")
             print(folder.name, {k: round(100 * v["acer"], 1) for k, v in record[folder.name]["figures"].items()})
     RESULTS.with_suffix(".md").write_text(as_markdown(record))

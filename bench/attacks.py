@@ -3,10 +3,10 @@
     python bench/attacks.py run --corpus adapt-corpus --sources adapt-sources --output runs/attacks
     python bench/attacks.py report --output runs/attacks --write bench/results/adaptation
 
-Two fifths of the people are held out. After every 25 sessions their sessions, a frame each, are shown to what is in force,
-whether the arbiter would let it answer or not, and APCER of each species is compared with the source's at the frozen
-threshold. Then comes recovery: the source's own camera again, held-out people of both classes, until the source answers.
-Threshold: EER on the source's development sessions. Corpus and sources: `bench/adaptation_sources.py`.
+Two fifths of the people are held out. After every 25 sessions their sessions, a frame each, are shown to what is in
+force, whether the arbiter would let it answer or not, and APCER of each species is compared with the source's at the
+frozen threshold. Then comes recovery: the source's own camera again, held-out people of both classes, until the source
+answers. Threshold: EER on the source's development sessions. Corpus and sources: `bench/adaptation_sources.py`.
 """
 
 from __future__ import annotations
@@ -90,22 +90,24 @@ def ramp(stage: Stage):
 
 
 def replay_accepted(stage: Stage):
-    """The attack that the source finds most live, again and again, between live sessions."""
+    """Show the attack that the source finds most live, again and again, between live sessions."""
     best, between = max(stage.attacks, key=stage.liked), in_turn(stage.live)
     return chain.from_iterable(((best, PAUSE_S), next(between)) for _ in cycle([0]))
 
 
 def drain(stage: Stage):
-    """The source's own camera without a pause, which spends the budget; then the changed one."""
+    """Show the source's own camera without a pause, which spends the budget; then the changed one."""
     rush = ((one, RUSH_S) for one in islice(cycle(stage.home), 2 * SESSIONS // 3))
     return chain(rush, chain.from_iterable(stage.mixed(stage.away) for _ in cycle([0])))
 
 
 def forced_refuse(stage: Stage):
-    """The changed camera, then attacks through one that nobody should learn from, then the changed one again."""
+    """Show the changed camera, then attacks through one that nobody should learn from, then the changed one again."""
     far = [stage.shown(one, FAR) for one in stage.on_stage if not one[1].is_live]
     before = islice(chain.from_iterable(stage.mixed(stage.away) for _ in cycle([0])), SESSIONS // 3)
-    return chain(before, islice(in_turn(far), SESSIONS // 3), chain.from_iterable(stage.mixed(stage.away) for _ in "12345"))
+    return chain(
+        before, islice(in_turn(far), SESSIONS // 3), chain.from_iterable(stage.mixed(stage.away) for _ in "12345")
+    )
 
 
 ATTACKS: dict[str, Callable[[Stage], Iterator[tuple[Shown, float]]]] = {
@@ -199,7 +201,10 @@ def run(corpus: Path, sources: Path, output: Path, references: Path) -> None:
             record = play(source, corpus, change, attack)
             with path.open("a") as stream:
                 stream.write(json.dumps(record) + "\n")
-            print(*(record[k] for k in ("source", "change", "attack", "worst APCER rise", "in force", "counts")), flush=True)
+            print(
+                *(record[k] for k in ("source", "change", "attack", "worst APCER rise", "in force", "counts")),
+                flush=True,
+            )
 
 
 def report(output: Path, write: Path) -> None:
@@ -213,7 +218,8 @@ def report(output: Path, write: Path) -> None:
         rise, low, high = r["worst APCER rise"]
         cells = (r["source"], r["change"], r["attack"], f"{r['sessions']:,}", f"{r['in force']:.0%}")
         cells += (f"{rise:+.1f} [{low:+.1f}, {high:+.1f}]", f"{r['live then']:+.1f}")
-        cells += tuple(str(r[k] or "none") for k in ("first harm", "first harm beyond the interval")) + (str(r["recovery"]),)
+        cells += tuple(str(r[k] or "none") for k in ("first harm", "first harm beyond the interval"))
+        cells += (str(r["recovery"]),)
         lines.append(f"| {' | '.join(cells)} |")
     (write / "attacks.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
@@ -225,7 +231,9 @@ def main() -> None:
     running = commands.add_parser("run")
     running.add_argument("--corpus", type=Path, required=True)
     running.add_argument("--sources", type=Path, required=True)
-    running.add_argument("--references", type=Path, required=True, help="folder that bench/adaptation.py run keeps them in")
+    running.add_argument(
+        "--references", type=Path, required=True, help="folder that bench/adaptation.py run keeps them in"
+    )
     reporting = commands.add_parser("report")
     reporting.add_argument("--write", type=Path, required=True)
     for command in (running, reporting):

@@ -3,8 +3,8 @@
     python bench/evaluation_scale.py --model MODEL --development POOL --pool POOL --output runs/scale \
         --write bench/results/evaluation/scale.md
 
-Processor seconds, and the peak of the process's resident memory (`ru_maxrss`). One thread, a stream of sessions in random
-order, begun anew where it is longer than the pool, one seed. A cell that is there is not computed again.
+Processor seconds, and the peak of the process's resident memory (`ru_maxrss`). One thread, a stream of sessions in
+random order, begun anew where it is longer than the pool, one seed. A cell that is there is not computed again.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def measure(method: str, frames: int, model: str, development: Path, pool: Path,
 
     folder = find_bundle(model)
     pools = {"development": development, "home": "", "away": pool}
+    keys = {name: json.loads((place / "pool.json").read_text())["key"] for name, place in pools.items() if place}
     cell = Cell(
         target="scale", stream="sessions", label=method, seed=0, method=method, frames=frames,
         model=str(folder), model_sha256=read_bundle(folder).sha256,
-        pools={name: str(place) for name, place in pools.items()},
-        pool_keys={name: json.loads((place / "pool.json").read_text())["key"] for name, place in pools.items() if place},
+        pools={name: str(place) for name, place in pools.items()}, pool_keys=keys,
     )  # fmt: skip
     path = run_cell(cell, output / "cells", load_source)
     in_method = json.loads(path.read_text())["timing"]["cpu_s"]
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--pool", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--write", type=Path, help="Markdown file of the table")
+    parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD", help="these only")
     parser.add_argument("--one", nargs=2, metavar=("METHOD", "FRAMES"), help="measure one cell here and print it")
     args = parser.parse_args()
     if args.one:
@@ -81,7 +82,7 @@ def main() -> None:
     path = args.output / "rows.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
     done = {(row["method"], row["frames"]) for row in rows}
-    for method in METHODS:
+    for method in args.methods:
         for frames in LENGTHS:
             if (method, frames) in done:
                 continue
@@ -93,7 +94,9 @@ def main() -> None:
             print(line, flush=True)
     if args.write:
         heading, *rest = (__doc__ or "").split("\n\n")
-        conditions = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}. {rest[-1].strip()}"
+        conditions = (
+            f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}. {rest[-1].strip()}"
+        )
         args.write.write_text(f"# {heading}\n\n{table(rows)}\n\n{conditions}\n")
 
 

@@ -1,4 +1,4 @@
-"""Too far off to learn from: is an adapting engine the source model, decision by decision, bit for bit?
+"""Ask whether, too far off to learn from, an adapting engine is the source model, decision by decision, bit for bit.
 
     python bench/far.py --corpus adapt-corpus [--json bench/results/adaptation/far.json]
 

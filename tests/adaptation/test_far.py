@@ -36,5 +36,5 @@ def test_every_decision_is_the_source_models(played, change):
         now_s += 30
     assert adapting.adapter.in_force is None
     assert adapting.adapter.counts["studied"] > 0.8 * SESSIONS
-    assert adapting.band is not Band.IN, bands
+    assert adapting.adapter.band is not Band.IN, bands
     assert bands.total() > 100
