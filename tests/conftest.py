@@ -1,5 +1,6 @@
 """What several tests share: the shipped engine, a face, and frames that hold it."""
 
+from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count, islice
 from pathlib import Path
@@ -104,6 +105,24 @@ def moment():
     return make
 
 
+@contextmanager
+def every_third_change():
+    """Measure every third of the known changes of tone: all of them take half a minute, and say nothing more here."""
+    from ratta.adaptation import tone_development
+
+    few = tuple(tone_development.known_changes())[::3]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tone_development, "known_changes", lambda: iter(few))
+        yield
+
+
+@pytest.fixture
+def few_changes():
+    """A test that calibrates for adaptation and does not care for every change of tone."""
+    with every_third_change():
+        yield
+
+
 @pytest.fixture(scope="session")
 def adaptable(tmp_path_factory, played):
     """Folder of the shipped model with a reference for adaptation from a few such sessions: enough to run, no more."""
@@ -114,9 +133,9 @@ def adaptable(tmp_path_factory, played):
             yield crops[0], is_live, species, f"s{index}"
 
     bundle = read_bundle(find_bundle(DEFAULT_MODEL))
-    reference = adaptation_reference(
-        bundle, samples(islice(played(1), 104)), samples(islice(played(2, change="cast-mild"), 52))
-    )
+    development, changed = played(1), played(2, change="cast-mild")
+    with every_third_change():
+        reference = adaptation_reference(bundle, samples(islice(development, 104)), samples(islice(changed, 52)))
     folder = tmp_path_factory.mktemp("adaptable")
     write_adaptable(folder, bundle, reference)
     return folder

@@ -39,6 +39,7 @@ def arguments(path, output):
     return ["calibrate", "ratta-mnv3s-128", "--output", str(output), "--data", "manifest", str(path), *policies]
 
 
+@pytest.mark.usefixtures("few_changes")
 def test_a_model_calibrated_for_adaptation_adapts(recordings, tmp_path, capsys):
     """The reference is in the folder, tones too, and an engine takes it up."""
     assert 0 == main(arguments(recordings(160), tmp_path / "mine")), capsys.readouterr().err
