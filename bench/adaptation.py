@@ -211,19 +211,26 @@ def jobs() -> Iterator[tuple[str, str, str, str, int]]:
         yield "ratta", name, change, "sessions", 51 + place
 
 
+def attempt(adapter: Adapter, shown: Shown, now_s: float, pause_s: float) -> tuple[list[float], list[bool], float]:
+    """One session: log-odds that were answered, whether by something else than the source, and when the next begins."""
+    one, answers, adapted = adapter.begin(), [], []
+    for pixels in shown.pixels:
+        answers.append(adapter.read(one, pixels, t=now_s).live_logit)
+        adapted.append(adapter.adapted)
+        now_s += STEP_S
+        adapter.idle(now_s)
+    adapter.end(one, t=now_s)
+    adapter.idle(now_s + min(0.5, pause_s / 2))
+    return answers, adapted, now_s + pause_s
+
+
 def play(adapter: Adapter, stream: list[Shown]) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds that were answered, and whether by something else than the source."""
+    """Play a stream; as `attempt`, for all frames."""
     now_s, answers, adapted = 0.0, [], []
     for shown in stream:
-        attempt = adapter.begin()
-        for pixels in shown.pixels:
-            answers.append(adapter.read(attempt, pixels, t=now_s).live_logit)
-            adapted.append(adapter.adapted)
-            now_s += STEP_S
-            adapter.idle(now_s)
-        adapter.end(attempt, t=now_s)
-        adapter.idle(now_s + 0.5)
-        now_s += PAUSE_S
+        some, by_others, now_s = attempt(adapter, shown, now_s, PAUSE_S)
+        answers += some
+        adapted += by_others
     return np.array(answers), np.array(adapted)
 
 

@@ -18,7 +18,7 @@ from itertools import chain, cycle, islice, product
 from pathlib import Path
 
 import numpy as np
-from adaptation import CLEAN, PAUSE_S, STEP_S, Shown, Source, make_adapter
+from adaptation import CLEAN, PAUSE_S, Shown, Source, attempt, make_adapter
 
 from ratta.adaptation.adapter import Adapter
 from ratta.evaluate import read_pool
@@ -151,30 +151,18 @@ class Probes:
         return 100 * float(difference.mean()), 100 * float(low), 100 * float(high)
 
 
-def attempt(adapter: Adapter, shown: Shown, now_s: float, pause_s: float) -> float:
-    """One session; the time at which the next may begin."""
-    one = adapter.begin()
-    for pixels in shown.pixels:
-        adapter.read(one, pixels, t=now_s)
-        now_s += STEP_S
-        adapter.idle(now_s)
-    adapter.end(one, t=now_s)
-    adapter.idle(now_s + min(0.5, pause_s / 2))
-    return now_s + pause_s
-
-
 def play(source: Source, corpus: Path, change: str, attack: str) -> dict:
     stage, events = Stage(source, corpus, change, seed=7), []
     probes, adapter, now_s = Probes(stage), make_adapter(source, "ratta", events.append), 0.0
     rounds = []
     for number, (shown, pause_s) in enumerate(islice(ATTACKS[attack](stage), SESSIONS), 1):
-        now_s = attempt(adapter, shown, now_s, pause_s)
+        *_, now_s = attempt(adapter, shown, now_s, pause_s)
         if number % EVERY == 0:
             passing = probes.now(adapter)
             rounds.append((number, *probes.worst(passing), probes.live(passing), adapter.in_force is not None))
     recovery, home = 0, [stage.shown(one, CLEAN) for one in stage.held_out]
     while adapter.adapted and recovery < len(home):
-        now_s = attempt(adapter, home[recovery], now_s, PAUSE_S)
+        *_, now_s = attempt(adapter, home[recovery], now_s, PAUSE_S)
         recovery += 1
     worst = max(rounds, key=lambda r: r[1])
     return {
