@@ -21,7 +21,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from adaptation import CLEAN, Shown, make_adapter, play, row
+from adaptation import CLEAN, Shown, play
+from adaptation_report import row
+from adaptation_variants import make_adapter
 from measure_real import crop_face, read_faces
 
 from ratta.adaptable import adaptation_reference
@@ -91,7 +93,7 @@ def one_run(source: SimpleNamespace, name: str, change: str, some: list[tuple[np
         seen = crops if change == CLEAN else change_crops(crops, change, seed=place)
         stream.append(Shown(seen, "live" if live else "print"))
     before = np.array([source.model.network.read(p).live_logit for s in stream for p in s.pixels])
-    adapter = make_adapter(source, "ratta", events.append)
+    adapter = make_adapter(source.model, source.reference, "ratta", events.append)
     after, adapted = play(adapter, stream)
     record = {
         "job": (name, "shipped", change, "sessions", ORDER), "threshold": source.model.threshold_logit,

@@ -7,6 +7,10 @@ Two fifths of the people are held out. After every 25 sessions their sessions, a
 force, whether the arbiter would let it answer or not, and APCER of each species is compared with the source's at the
 frozen threshold. Then comes recovery: the source's own camera again, held-out people of both classes, until the source
 answers. Threshold: EER on the source's development sessions. Corpus and sources: `bench/adaptation_sources.py`.
+
+Three attacks are on the sealed state: after every session it is saved, touched and offered to a second engine, and
+after every 25 the engine itself is restarted from what was touched. A byte is changed; an older state is put back where
+the integrator keeps the counter, and where he does not.
 """
 
 from __future__ import annotations
@@ -18,11 +22,15 @@ from itertools import chain, cycle, islice, product
 from pathlib import Path
 
 import numpy as np
-from adaptation import CLEAN, PAUSE_S, Shown, Source, attempt, make_adapter
+from adaptation import CLEAN, PAUSE_S, Shown, Source, attempt
+from adaptation_variants import make_adapter
 
 from ratta.adaptation.adapter import Adapter
+from ratta.adaptation.memory import export_memory, restore_memory
+from ratta.errors import StateError
 from ratta.evaluate import read_pool
 from ratta.simulate import change_crops
+from ratta.state import load_state, save_state
 
 SOURCES, CHANGES_OF_CAMERA = ("weak-1", "strong-2"), ("contrast-0.5", "cast-strong")
 SESSIONS, EVERY, HELD_OUT = 1_000, 25, 0.4
@@ -110,10 +118,65 @@ def forced_refuse(stage: Stage):
     )
 
 
+def natural(stage: Stage):
+    """Both classes as they come, again and again."""
+    return chain.from_iterable(stage.mixed(stage.away) for _ in cycle([0]))
+
+
 ATTACKS: dict[str, Callable[[Stage], Iterator[tuple[Shown, float]]]] = {
     one.__name__.replace("_", "-"): one
     for one in (attack_flood, live_flood, alternate, ramp, replay_accepted, drain, forced_refuse)
 }
+STATE_ATTACKS = ("state-tampering", "state-replay", "state-replay-uncounted")
+
+
+class Thief:
+    """Whoever can write the file that an engine's state is kept in, but has not its key.
+
+    Parameters
+    ----------
+    source : Source
+    attack : str
+        One of `STATE_ATTACKS`.
+    folder : Path
+        Where the state lies.
+    """
+
+    def __init__(self, source: Source, attack: str, folder: Path) -> None:
+        self.attack, self.path = attack, folder / "state"
+        self.rng, self.key = np.random.default_rng(11), bytes(range(32))
+        self.sha256 = source.bundle.sha256
+        self.second = make_adapter(source.model, source.reference, "ratta", lambda _: None)
+        self.stolen: list[bytes] = []
+        self.tried = self.refused = 0
+
+    def after(self, adapter: Adapter, number: int) -> None:
+        """Save the state of a session's end, touch it, and offer it."""
+        values, arrays = export_memory(adapter)
+        save_state(self.path, key=self.key, model_sha256=self.sha256, counter=number, values=values, arrays=arrays)
+        self.stolen.append(self.path.read_bytes())
+        self.path.write_bytes(self.touched())
+        self.offer(self.second, number)
+        if number % EVERY == 0:
+            self.offer(adapter, number)
+
+    def touched(self) -> bytes:
+        if self.attack != "state-tampering":
+            return self.stolen[self.rng.integers(max(1, len(self.stolen) - 1))]
+        state = bytearray(self.stolen[-1])
+        state[self.rng.integers(len(state))] ^= int(self.rng.integers(1, 256))
+        return bytes(state)
+
+    def offer(self, adapter: Adapter, number: int) -> None:
+        """Restart an engine from the file, as `Engine.load_state` does."""
+        at_least = 0 if self.attack == "state-replay-uncounted" else number
+        adapter.reset()
+        self.tried += 1
+        try:
+            state = load_state(self.path, key=self.key, model_sha256=self.sha256, at_least=at_least)
+            restore_memory(adapter, state.values, state.arrays)
+        except StateError:
+            self.refused += 1
 
 
 class Probes:
@@ -151,15 +214,17 @@ class Probes:
         return 100 * float(difference.mean()), 100 * float(low), 100 * float(high)
 
 
-def play(source: Source, corpus: Path, change: str, attack: str) -> dict:
+def play(source: Source, corpus: Path, change: str, attack: str, folder: Path) -> dict:
     stage, events = Stage(source, corpus, change, seed=7), []
-    probes, adapter, now_s = Probes(stage), make_adapter(source, "ratta", events.append), 0.0
-    rounds = []
-    for number, (shown, pause_s) in enumerate(islice(ATTACKS[attack](stage), SESSIONS), 1):
+    probes, adapter, now_s = Probes(stage), make_adapter(source.model, source.reference, "ratta", events.append), 0.0
+    rounds, thief = [], Thief(source, attack, folder) if attack in STATE_ATTACKS else None
+    for number, (shown, pause_s) in enumerate(islice(ATTACKS.get(attack, natural)(stage), SESSIONS), 1):
         *_, now_s = attempt(adapter, shown, now_s, pause_s)
         if number % EVERY == 0:
             passing = probes.now(adapter)
             rounds.append((number, *probes.worst(passing), probes.live(passing), adapter.in_force is not None))
+        if thief:
+            thief.after(adapter, number)
     recovery, home = 0, [stage.shown(one, CLEAN) for one in stage.held_out]
     while adapter.adapted and recovery < len(home):
         *_, now_s = attempt(adapter, home[recovery], now_s, PAUSE_S)
@@ -173,6 +238,7 @@ def play(source: Source, corpus: Path, change: str, attack: str) -> dict:
         "first harm beyond the interval": next((r[0] for r in rounds if r[2] > 0), None),
         "recovery": recovery, "counts": adapter.counts, "spent_ms": adapter.budget.spent_ms,
         "refused": {o.value: n for o, n in adapter.learner.gate.refused.items() if n}, "rounds": rounds,
+        "states": [thief.tried, thief.refused] if thief else None,
     }  # fmt: skip
 
 
@@ -183,10 +249,10 @@ def run(corpus: Path, sources: Path, output: Path, references: Path) -> None:
     done = {(one["source"], one["change"], one["attack"]) for one in known}
     for name in SOURCES:
         source = Source(sources / name, corpus, references)
-        for change, attack in product(CHANGES_OF_CAMERA, ATTACKS):
+        for change, attack in product(CHANGES_OF_CAMERA, (*ATTACKS, *STATE_ATTACKS)):
             if (name, change, attack) in done:
                 continue
-            record = play(source, corpus, change, attack)
+            record = play(source, corpus, change, attack, output)
             with path.open("a") as stream:
                 stream.write(json.dumps(record) + "\n")
             print(
@@ -200,6 +266,7 @@ def report(output: Path, write: Path) -> None:
     (write / "attacks.json").write_text(json.dumps(records) + "\n")
     head = ("source", "change", "attack", "sessions", "in force", "worst species APCER, highest rise [95 %]")
     head += ("live faces passing then", "sessions to first rise", "beyond the interval", "recovery, sessions")
+    head += ("touched states refused",)
     lines = ["# Attacks", "", *(__doc__ or "").strip().splitlines()[5:], ""]
     lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for r in records:
@@ -207,7 +274,8 @@ def report(output: Path, write: Path) -> None:
         cells = (r["source"], r["change"], r["attack"], f"{r['sessions']:,}", f"{r['in force']:.0%}")
         cells += (f"{rise:+.1f} [{low:+.1f}, {high:+.1f}]", f"{r['live then']:+.1f}")
         cells += tuple(str(r[k] or "none") for k in ("first harm", "first harm beyond the interval"))
-        cells += (str(r["recovery"]),)
+        states = r["states"] and "{1:,} of {0:,}".format(*r["states"])
+        cells += (str(r["recovery"]), states or "")
         lines.append(f"| {' | '.join(cells)} |")
     (write / "attacks.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
@@ -220,7 +288,7 @@ def main() -> None:
     running.add_argument("--corpus", type=Path, required=True)
     running.add_argument("--sources", type=Path, required=True)
     running.add_argument(
-        "--references", type=Path, required=True, help="folder that bench/adaptation.py run keeps them in"
+        "--references", type=Path, required=True, help="folder that bench/adaptation.py keeps them in"
     )
     reporting = commands.add_parser("report")
     reporting.add_argument("--write", type=Path, required=True)

@@ -377,8 +377,9 @@ class Adapter:
         """Follow the tones; a proposal that differs from what is in force is tried."""
         yield Step.TONES
         tone = np.median([tone_of(kept.pixels) for kept in attempt.frames], axis=0)
-        verdict = median([kept.source.live_logit for kept in attempt.frames])
-        tones.update(tone, is_live=verdict >= self.model.threshold_logit)
+        verdict = median([kept.source.live_logit for kept in attempt.frames]) >= self.model.threshold_logit
+        confirmed = attempt.confirmed is not None
+        tones.update(tone, is_live=bool(attempt.confirmed if confirmed else verdict), confirmed=confirmed)
         if not tones.due:
             return
         proposal = tones.propose()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ratta.adaptation.guard import Finding, Landmarks
+from ratta.adaptation.guard import Finding, Landmarks, at_least
 from ratta.adaptation.update.tone import LEVELS, ToneCorrection, fit_tone
 from ratta.errors import InputError
 
@@ -193,9 +193,10 @@ class Proposal:
 class ToneMatching:
     """Follows the tones of sessions by the side of the source's verdict, and proposes to undo a known change.
 
-    Both sides count alike whatever their numbers, each session once, by medians: neither a flood nor an outlier moves
-    the tones far. A proposal needs sessions of both sides, a change that is one of the known ones and large enough to
-    be told from other people's faces, and something to gain without passing any species more often than now.
+    Both sides count alike whatever their numbers, each session once, by medians: an outlier moves the tones little.
+    A proposal needs a change that is one of the known ones and large enough to be told from other people's faces,
+    something to gain without passing any species more often than now, and people of both classes: verdicts that
+    neither live faces alone nor attacks alone explain, see `both_classes`.
 
     Parameters
     ----------
@@ -208,8 +209,8 @@ class ToneMatching:
         Sessions of each side that are looked at.
     min_sessions : int
         Of each side.
-    min_share : float
-        Of the rarer side among all sessions looked at.
+    alpha : float
+        Chance of verdicts like these from one class alone, at most.
     min_change : float
         Root mean square change of tone that is worth correcting, in shares of full scale.
     max_off : float
@@ -226,22 +227,22 @@ class ToneMatching:
         every: int = 8,
         window: int = 32,
         min_sessions: int = 4,
-        min_share: float = 0.15,
+        alpha: float = 0.02,
         min_change: float = 0.08,
         max_off: float = 0.04,
         min_gain: float = 0.04,
     ) -> None:
-        if min(every, min_sessions) < 1 or window < min_sessions or not 0 <= min_share < 0.5:
+        if min(every, min_sessions) < 1 or window < min_sessions or not 0 < alpha < 0.5:
             raise InputError(
                 "tone matching: expected every and min_sessions of at least 1, window of at least min_sessions and "
-                f"min_share in [0, 0.5), got {every}, {min_sessions}, {window} and {min_share}"
+                f"alpha between 0 and 0.5, got {every}, {min_sessions}, {window} and {alpha}"
             )
         self.reference = reference
         self.threshold_logit = threshold_logit
         self.every = every
         self.window = window
         self.min_sessions = min_sessions
-        self.min_share = min_share
+        self.alpha = alpha
         self.min_change = min_change
         self.max_off = max_off
         self.min_gain = min_gain
@@ -250,11 +251,12 @@ class ToneMatching:
     def reset(self) -> None:
         """Forget everything, as if newly made."""
         self._sides: tuple[deque[Doubles], deque[Doubles]] = (deque(maxlen=self.window), deque(maxlen=self.window))
-        self._recent: deque[bool] = deque(maxlen=2 * self.window)
+        self._verdicts: deque[bool] = deque(maxlen=2 * self.window)
+        self._confirmed = [0, 0]
         self._since = 0
         self._found_before = False
 
-    def update(self, tone: Doubles, *, is_live: bool) -> None:
+    def update(self, tone: Doubles, *, is_live: bool, confirmed: bool = False) -> None:
         """Take in one session.
 
         Parameters
@@ -262,19 +264,35 @@ class ToneMatching:
         tone : (9, 3)
             Median over its frames.
         is_live : bool
-            On which side of the threshold the source saw it.
+            On which side of the threshold the source saw it, or what the integrator says it was.
+        confirmed : bool
+            Whether it is the integrator who says so.
         """
         self._sides[is_live].append(tone)
-        self._recent.append(is_live)
         self._since += 1
+        if confirmed:
+            self._confirmed[is_live] += 1
+        else:
+            self._verdicts.append(is_live)
 
     @property
     def due(self) -> bool:
         """Whether a proposal should be made: both sides have enough, and there is something new."""
-        live = sum(self._recent)
-        rarer = min(live, len(self._recent) - live)
-        enough = min(len(side) for side in self._sides) >= self.min_sessions
-        return enough and self._since >= self.every and rarer >= self.min_share * len(self._recent)
+        return min(map(len, self._sides)) >= self.min_sessions and self._since >= self.every
+
+    def both_classes(self, change: int) -> bool:
+        """Whether there are people of both classes: confirmed ones, or verdicts that neither class alone explains.
+
+        The source errs, and its errors alone put sessions on both sides. How often it errs under a known change stands
+        in the table: a flood of attacks is called live no more often than attacks of the worst species are, a flood of
+        live faces as often as live faces are. Both are rejected by exact binomial tests at `alpha`.
+        """
+        if min(self._confirmed) >= self.min_sessions:
+            return True
+        passing, live, count = self.reference.shift_passing[change], sum(self._verdicts), len(self._verdicts)
+        by_attacks = at_least(live, count, float(passing[1:].max()))
+        by_live = at_least(count - live, count, float(1 - passing[0]))
+        return max(by_attacks, by_live) <= self.alpha
 
     def propose(self) -> Proposal:
         """Recognise the change, and say whether to undo it is worth a trial."""
@@ -289,6 +307,7 @@ class ToneMatching:
             "too small a change": size >= self.min_change,
             "not a known change": off <= self.max_off,
             "nothing to gain": gain >= self.min_gain,
+            "one class explains the verdicts": self.both_classes(change),
         }
         against = [reason for reason, passed in asked.items() if not passed]
         found, found_before, self._found_before = not against, self._found_before, not against
