@@ -287,9 +287,7 @@ def main() -> None:
     running = commands.add_parser("run")
     running.add_argument("--corpus", type=Path, required=True)
     running.add_argument("--sources", type=Path, required=True)
-    running.add_argument(
-        "--references", type=Path, required=True, help="folder that bench/adaptation.py keeps them in"
-    )
+    running.add_argument("--references", type=Path, required=True, help="folder that bench/adaptation.py keeps them in")
     reporting = commands.add_parser("report")
     reporting.add_argument("--write", type=Path, required=True)
     for command in (running, reporting):
