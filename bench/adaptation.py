@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
@@ -93,13 +93,14 @@ def _place(pixels: np.ndarray) -> int:
 class Source:
     """A source model with what adaptation must know of it, measured on the development pools."""
 
-    def __init__(self, folder: Path, corpus: Path, cached: Path) -> None:
+    def __init__(self, folder: Path, corpus: Path, cached: Path, *, development: Sequence[str] = ("dev",)) -> None:
         self.name = folder.name
         self.bundle = bundle = read_bundle(folder)
         session = open_graph(bundle.graph, runtime="onnxruntime")
         model = make_source_model(bundle, session, open_graph=lambda graph: open_graph(graph, runtime="onnxruntime"))
         model = replace(model, network=Remembered(model.network))
-        development = [(c, s.is_live, s.species, s.name) for s in read_pool(corpus / "dev") for c in s.pixels]
+        sessions = [one for pool in development for one in read_pool(corpus / pool)]
+        samples = [(c, s.is_live, s.species, s.name) for s in sessions for c in s.pixels]
         path = cached / f"{folder.name}-{bundle.sha256[:12]}.npz"
         if path.is_file():
             with np.load(path) as archive:
@@ -107,25 +108,25 @@ class Source:
             self.reference = Reference.from_arrays(arrays)
             self.model = replace(model, threshold_logit=float(arrays["threshold_logit"]))
             return
-        logits = np.array([model.network.read(crop).live_logit for crop, *_ in development])
+        logits = np.array([model.network.read(crop).live_logit for crop, *_ in samples])
         scores = ScoreSet(
             live_scores=[sigmoid(logit) for logit in logits],
-            is_live=[s[1] for s in development],
-            species=[s[2] for s in development],
+            is_live=[s[1] for s in samples],
+            species=[s[2] for s in samples],
         )
         eer = choose_threshold(scores, policy="eer", origin="development").value
         self.model = replace(model, threshold_logit=float(np.log(eer / (1 - eer))))
         envelope = ((c, s.is_live, s.species, s.name) for s in read_pool(corpus / "envelope") for c in s.pixels)
         views, m = Views(model.size), self.model
         reference = make_reference(
-            read_development(m.network, m.stem, views, development),
+            read_development(m.network, m.stem, views, samples),
             read_development(m.network, m.stem, views, envelope),
             tail=m.tail,
             temperature=m.temperature,
             bias=m.bias,
             threshold_logit=m.threshold_logit,
         )
-        tones = measure_tones(m.network, development, threshold_logit=m.threshold_logit)
+        tones = measure_tones(m.network, samples, threshold_logit=m.threshold_logit)
         self.reference = replace(reference, tones=tones)
         cached.mkdir(parents=True, exist_ok=True)
         np.savez(path, **self.reference.to_arrays(), threshold_logit=m.threshold_logit)
@@ -186,6 +187,12 @@ def jobs() -> Iterator[tuple[str, str, str, str, int]]:
     yield from orders("ratta", everyone, worst, 51)
 
 
+def jobs_of_more_development() -> Iterator[tuple[str, str, str, str, int]]:
+    """Whether it is the number of development people that limits the rule."""
+    for first in (61, 71):
+        yield from orders("ratta", CONFIRMING, SECOND, first)
+
+
 def orders(variant: str, names: tuple[str, ...], changes: tuple[str, ...], first: int):
     """Sessions in an order that differs from source to source."""
     for change, (place, name) in product(changes, enumerate(names)):
@@ -244,17 +251,21 @@ def play_baseline(source: Source, name: str, stream: list[Shown], corpus: Path) 
     return {"answered": answered, "adapted": 1.0, "counts": {"commits": int(method.state()["updates"])}}
 
 
-def run(corpus: Path, sources: Path, output: Path, *, shard: int = 0, shards: int = 1) -> None:
+def run(
+    corpus: Path, sources: Path, output: Path, *, shard: int = 0, shards: int = 1, development: Sequence[str] = ("dev",)
+) -> None:
     output.mkdir(parents=True, exist_ok=True)
     path = output / "runs.jsonl"
     done = {tuple(json.loads(line)["job"]) for line in path.read_text().splitlines()} if path.is_file() else set()
     opened: dict[str, Source] = {}
-    for job in list(dict.fromkeys(jobs()))[shard::shards]:
+    wanted = jobs() if tuple(development) == ("dev",) else jobs_of_more_development()
+    for job in list(dict.fromkeys(wanted))[shard::shards]:
         variant, name, change, kind, order = job
         if job in done:
             continue
-        source = opened.setdefault(name, None) or Source(sources / name, corpus, output / "references")
-        opened[name] = source
+        if name not in opened:
+            opened[name] = Source(sources / name, corpus, output / "references", development=development)
+        source = opened[name]
         stream = stream_of(corpus, PEOPLE[name], change, kind, order)
         source.model.network.expect(stream)
         before = np.array([source.model.network.read(p).live_logit for s in stream for p in s.pixels])
@@ -286,8 +297,16 @@ def main() -> None:
     parser.add_argument(
         "--shard", type=int, nargs=2, default=(0, 1), metavar=("K", "N"), help="every Nth job from K on"
     )
+    parser.add_argument(
+        "--development",
+        nargs="+",
+        default=("dev",),
+        metavar="POOL",
+        help="pools to calibrate on; with more than dev only the confirming sources are run",
+    )
     args = parser.parse_args()
-    run(args.corpus, args.sources, args.output, shard=args.shard[0], shards=args.shard[1])
+    shard, shards = args.shard
+    run(args.corpus, args.sources, args.output, shard=shard, shards=shards, development=args.development)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Doubles = npt.NDArray[np.float64]
+    Seen = tuple[Doubles, bool]
 
 PREFIX = "tone."
 LIVE_LOSS = 0.06
@@ -250,9 +251,8 @@ class ToneMatching:
 
     def reset(self) -> None:
         """Forget everything, as if newly made."""
-        self._sides: tuple[deque[Doubles], deque[Doubles]] = (deque(maxlen=self.window), deque(maxlen=self.window))
+        self._sides: tuple[deque[Seen], deque[Seen]] = (deque(maxlen=self.window), deque(maxlen=self.window))
         self._verdicts: deque[bool] = deque(maxlen=2 * self.window)
-        self._confirmed = [0, 0]
         self._since = 0
         self._found_before = False
 
@@ -268,11 +268,9 @@ class ToneMatching:
         confirmed : bool
             Whether it is the integrator who says so.
         """
-        self._sides[is_live].append(tone)
+        self._sides[is_live].append((tone, confirmed))
         self._since += 1
-        if confirmed:
-            self._confirmed[is_live] += 1
-        else:
+        if not confirmed:
             self._verdicts.append(is_live)
 
     @property
@@ -285,9 +283,10 @@ class ToneMatching:
 
         The source errs, and its errors alone put sessions on both sides. How often it errs under a known change stands
         in the table: a flood of attacks is called live no more often than attacks of the worst species are, a flood of
-        live faces as often as live faces are. Both are rejected by exact binomial tests at `alpha`.
+        live faces as often as live faces are. Both are rejected by exact binomial tests at `alpha`. Confirmations count
+        as long as they are in the window.
         """
-        if min(self._confirmed) >= self.min_sessions:
+        if min(sum(confirmed for _, confirmed in side) for side in self._sides) >= self.min_sessions:
             return True
         passing, live, count = self.reference.shift_passing[change], sum(self._verdicts), len(self._verdicts)
         by_attacks = at_least(live, count, float(passing[1:].max()))
@@ -297,7 +296,7 @@ class ToneMatching:
     def propose(self) -> Proposal:
         """Recognise the change, and say whether to undo it is worth a trial."""
         self._since = 0
-        seen = np.mean([np.median(np.stack(list(side)), axis=0) for side in self._sides], axis=0)
+        seen = np.mean([np.median([tone for tone, _ in side], axis=0) for side in self._sides], axis=0)
         change, off = self.reference.nearest(seen)
         correction = self.reference.correction(change, self.threshold_logit)
         gain = self.reference.expected_gain(seen, self.threshold_logit, within=self.max_off)

@@ -316,6 +316,7 @@ def test_confirmed_sessions_need_no_such_proof(tones):
     """Four of each are known to be both classes; three are not, nor are confirmations of one class."""
     flood = np.diff(np.floor(np.arange(201) * 0.2))
     assert "worth a trial" in proposals(tones, flood, confirmed=[True, False] * 4)
+    assert "one class explains the verdicts" == proposals(tones, flood, confirmed=[True, False] * 4)[-1]  # long ago
     assert "worth a trial" not in proposals(tones, flood, confirmed=[True, False] * 3)
     assert "worth a trial" not in proposals(tones, flood, confirmed=[True] * 9)
 
