@@ -70,6 +70,10 @@ class Remembered:
 
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew, before the memory of streams that are over is given to others."""
         self._seen: dict[int, Reading | None] = {}
 
     def expect(self, stream: list[Shown]) -> None:

@@ -86,7 +86,7 @@ def row(record: dict, phase: str = "") -> dict:
         "variant": record["job"][0], "source": record["job"][1], "change": record["job"][2], "stream": record["job"][3],
         "order": record["job"][4], "phase": phase, "sessions": figures.sessions(), **named,
         "oracle": round(figures.oracle(), 2) if not phase else None, "adapted": round(record["adapted"], 3),
-        "commits": record["counts"]["commits"], "rollbacks": record["counts"]["rollbacks"],
+        "commits": record["counts"]["commits"], "rollbacks": record["counts"].get("rollbacks", 0),
         "share_of_time": round(record.get("spent_ms", 0.0) / 1e3 / (len(record["frames"]) * (PAUSE_S + 1.2)), 6),
     }  # fmt: skip
 

@@ -215,7 +215,9 @@ class Probes:
 
 
 def play(source: Source, corpus: Path, change: str, attack: str, folder: Path) -> dict:
+    source.model.network.forget()
     stage, events = Stage(source, corpus, change, seed=7), []
+    source.model.network.expect(stage.away + stage.home)
     probes, adapter, now_s = Probes(stage), make_adapter(source.model, source.reference, "ratta", events.append), 0.0
     rounds, thief = [], Thief(source, attack, folder) if attack in STATE_ATTACKS else None
     for number, (shown, pause_s) in enumerate(islice(ATTACKS.get(attack, natural)(stage), SESSIONS), 1):
