@@ -44,8 +44,7 @@ class Unpunished(ToneMatching):
 class OneClassWillDo(ToneMatching):
     """Does not ask whether people of both classes were there."""
 
-    def both_classes(self, _change):
-        return True
+    both_classes = True
 
 
 class Hasty(ToneMatching):

@@ -9,8 +9,8 @@ frozen threshold. Then comes recovery: the source's own camera again, held-out p
 answers. Threshold: EER on the source's development sessions. Corpus and sources: `bench/adaptation_sources.py`.
 
 Three attacks are on the sealed state: after every session it is saved, touched and offered to a second engine, and
-after every 25 the engine itself is restarted from what was touched. A byte is changed; an older state is put back where
-the integrator keeps the counter, and where he does not.
+after every 25 the engine itself, where something is in force, is restarted from what was touched. A byte is changed; an
+older state is put back where the integrator keeps the counter, and where he does not.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Thief:
         self.stolen.append(self.path.read_bytes())
         self.path.write_bytes(self.touched())
         self.offer(self.second, number)
-        if number % EVERY == 0:
+        if number % EVERY == 0 and adapter.in_force is not None:
             self.offer(adapter, number)
 
     def touched(self) -> bytes:

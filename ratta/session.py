@@ -119,17 +119,23 @@ class Session:
     def confirm(self, *, is_live: bool) -> None:
         """Say what is known for certain of the person in this attempt: live, or an attack.
 
-        For an integrator who knows: a passcode that followed, a match by a second factor, an operator's label. Only
-        this ever stands in for the gate's confidence when the engine learns; it changes no verdict. Before the attempt
-        has been studied, that is before the next `engine.idle` after its end.
+        For an integrator who knows that a living face was there, or that none was: an operator's label, a second
+        sensor. A passcode proves who, not that. Only this ever stands in for the gate's confidence when the engine
+        learns; it changes no verdict. Before the attempt has been studied, that is before the next `engine.idle` after
+        its end.
 
         Raises
         ------
         InputError
-            If `is_live` is no truth value.
+            If `is_live` is no truth value, or the attempt has been studied.
         """
         if not isinstance(is_live, bool):
             raise InputError(f"confirm: expected is_live to be True or False, got {is_live!r}")
+        if self._attempt is not None and self._attempt.studied:
+            raise InputError(
+                "confirm: expected an attempt that waits to be studied, got one that the engine has learnt from; "
+                "confirm before engine.idle is called after its end"
+            )
         self._confirmed = is_live
         if self._attempt is not None:
             self._attempt.confirmed = is_live

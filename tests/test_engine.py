@@ -354,6 +354,9 @@ def test_confirm_reaches_the_attempt(adapting, textured):
     assert session._attempt.confirmed is False
     with pytest.raises(InputError, match="True or False"):
         session.confirm(is_live=1)
+    session._attempt.studied = True
+    with pytest.raises(InputError, match="waits to be studied"):
+        session.confirm(is_live=True)
 
 
 @pytest.mark.parametrize("call", ["save_state", "load_state"])

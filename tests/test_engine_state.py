@@ -8,7 +8,7 @@ import pytest
 
 import ratta
 from ratta.adaptation.guard import Snapshot
-from ratta.adaptation.settings import Adaptation
+from ratta.adaptation.settings import Adaptation, Early
 from ratta.adaptation.update import Correction
 from ratta.bundle import read_bundle
 from ratta.errors import InputError, StateError
@@ -19,7 +19,9 @@ KEY = bytes(range(32))
 @pytest.fixture(scope="module")
 def make(adaptable):
     """Engines that are billed a millisecond for every piece of work."""
-    return lambda: ratta.load(adaptable, adapt=Adaptation(clock=count().__next__))
+    return lambda **settings: ratta.load(
+        adaptable, adapt=Adaptation(clock=count().__next__, **{"early": Early.MOMENTS, **settings})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,15 @@ def test_what_was_learnt_goes_on(learnt, saved, other, tmp_path):
     assert learnt.adapter.budget.spent_ms == other.adapter.budget.spent_ms > 0
     other.save_state(tmp_path / "again", key=KEY, counter=7)
     assert saved.read_bytes() == (tmp_path / "again").read_bytes()
+
+
+@pytest.mark.parametrize("early", [Early.OFF, Early.TONE])
+def test_a_part_that_is_switched_off_stays_off(make, saved, early):
+    """A correction that the settings would not learn now does not come back with a state."""
+    engine = make(early=early)
+    with pytest.raises(StateError, match=early.value):
+        engine.load_state(saved, key=KEY, at_least=7)
+    assert is_the_source(engine)
 
 
 def test_every_changed_byte_is_refused_and_the_source_answers(saved, other, tmp_path):

@@ -118,10 +118,11 @@ class Adapter:
         self.snapshots = snapshots or Snapshots()
         self.recent = recent or Recent()
         self.tones = tones
-        if tones is None and reference.tones is not None and early is Early.TONE:
+        if tones is None and reference.tones is not None:
             self.tones = ToneMatching(reference.tones, threshold_logit=model.threshold_logit)
         self.on_event = on_event
         self._statistics = SessionStatistics(reference.statistics)
+        self._networks = SOURCE_NUMBER  # never counted anew: frames of open attempts remember who answered
         self.reset()
 
     def reset(self) -> None:
@@ -132,7 +133,6 @@ class Adapter:
             self.tones.reset()
         self._t = 0.0
         self._attempts = 0
-        self._networks = 0
         self._answered_by = SOURCE_NUMBER
         self._current: tuple[int, Network] | None = None
         self._unchecked: deque[Kept] = deque(maxlen=self.arbiter.window)
@@ -268,7 +268,9 @@ class Adapter:
         elif self._unchecked and self._arbitrated:
             self._task = Task(self._check(self._unchecked.popleft()))
         elif self._waiting:
-            self._task = Task(self._study(self._waiting.popleft()))
+            attempt = self._waiting.popleft()
+            attempt.studied = True
+            self._task = Task(self._study(attempt))
         return self._task is not None
 
     def _advance(self) -> bool:
@@ -312,14 +314,17 @@ class Adapter:
             kept.moments = self.model.stem.moments(kept.pixels)
         yield Step.DRIFT
         self._measure(attempt)
-        self._look_back(attempt)
         self._counts["studied"] += 1
+        if self._look_back(attempt):
+            return
         if self.band is not Band.ADAPT:
             self._stand_back()
             return
         yield from self._learn(attempt)
         if self.tones is not None:
             yield from self._match(attempt, self.tones)
+            if not self.tones.both_classes:
+                return
         if self.early is Early.MOMENTS and self.learner.early_due:
             self._settle((yield from self.trials.early(self.learner.early_candidate(), self.recent)))
         elif self.late and self.learner.late_due:
@@ -343,20 +348,23 @@ class Adapter:
         numbers = {"kl": sample.kl, "distance": sample.distance, "entropy": sample.entropy}
         self._tell("drift", self.band.value, numbers | dict(self.detector.evidence))
 
-    def _look_back(self, attempt: Attempt) -> None:
-        """Let the watch see what was answered; where it is alarmed, take the last commit back."""
+    def _look_back(self, attempt: Attempt) -> bool:
+        """Let the watch see what was answered; where it is alarmed, take the last commit back, and say so."""
         threshold = self.model.threshold_logit
-        if all(kept.answered_by == SOURCE_NUMBER for kept in attempt.frames):
+        answered_by = {kept.answered_by for kept in attempt.frames}
+        if answered_by == {SOURCE_NUMBER}:
             if self.band is Band.IN:
                 self.watch.note_usual(is_live=median([k.source.live_logit for k in attempt.frames]) >= threshold)
-        else:
+        elif self._current is not None and answered_by <= {SOURCE_NUMBER, self._current[0]}:
             self.watch.note_adapted(is_live=median([k.answer_logit for k in attempt.frames]) >= threshold)
             for kept in attempt.frames:
                 overturned = self.trials.overturned(kept.source.live_logit, kept.answer_logit)
                 if overturned is not None:
                     self.watch.note_confident(overturned=overturned)
-        if self._current is not None and (alarm := self.watch.alarm):
-            self._roll_back(alarm.value)
+        if self._current is None or not (alarm := self.watch.alarm):
+            return False
+        self._roll_back(alarm.value)
+        return True
 
     def _learn(self, attempt: Attempt) -> Work[None]:
         """Let the gate's frames teach; the others are held back for trials."""
@@ -380,7 +388,7 @@ class Adapter:
         verdict = median([kept.source.live_logit for kept in attempt.frames]) >= self.model.threshold_logit
         confirmed = attempt.confirmed is not None
         tones.update(tone, is_live=bool(attempt.confirmed if confirmed else verdict), confirmed=confirmed)
-        if not tones.due:
+        if not tones.due or self.early is not Early.TONE:
             return
         proposal = tones.propose()
         self._tell("proposal", proposal.finding.reason, proposal.finding.numbers)
@@ -418,6 +426,9 @@ class Adapter:
         """Outside of ADAPT what was learnt is not used: the camera is the source's again, or too far."""
         if self._current is not None:
             self._to_source("too far" if self.band is Band.REFUSE else "the source's camera again")
+        self._forget_evidence()
+
+    def _forget_evidence(self) -> None:
         self.learner.forget()
         self.recent.reset()
         if self.tones is not None:
@@ -432,11 +443,14 @@ class Adapter:
         self._tell("reset", reason)
 
     def _roll_back(self, reason: str) -> None:
-        """Let the source answer at once; what was in force before is opened again when there is time."""
+        """Let the source answer at once; what was in force before is opened again when there is time.
+
+        Nothing that spoke for what is taken back is kept: another proposal needs sessions of its own.
+        """
         self._counts["rollbacks"] += 1
         self._current = None
         self.watch.renew()
-        self.learner.forget()
+        self._forget_evidence()
         before = self.snapshots.rollback()
         self._reopening = None if before.is_source else before
         self._tell("rollback", reason)

@@ -67,6 +67,8 @@ class Attempt:
         When it ended, in seconds; `None` while it is open.
     confirmed : bool or None
         What the integrator knows: live (True), an attack (False).
+    studied : bool
+        Whether it has been taken up; what is confirmed later comes too late.
     """
 
     number: int
@@ -74,6 +76,7 @@ class Attempt:
     min_gap_s: float
     ended_s: float | None = None
     confirmed: bool | None = None
+    studied: bool = False
     frames: list[Kept] = field(default_factory=list)
 
     def has_room(self, t: float) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ratta.adaptation.guard import SOURCE, Snapshot
+from ratta.adaptation.settings import Early
 from ratta.adaptation.update import Correction, ToneCorrection
 from ratta.errors import InputError, StateError
 
@@ -57,6 +58,7 @@ def restore_memory(adapter: Adapter, values: Mapping[str, Any], arrays: Arrays) 
         if set(values) != {"learner", "detector", "watch", "budget"}:
             raise StateError(f"state: expected learner, detector, watch and budget, got {sorted(values)}")
         snapshot = snapshot_of(adapter, arrays)
+        _check_settings(adapter, snapshot)
         learnt = {name.removeprefix(LEARNER): a for name, a in arrays.items() if name.startswith(LEARNER)}
         adapter.detector.restore_state(_mapping(values, "detector"))
         adapter.learner.restore_state(_mapping(values, "learner"), learnt)
@@ -102,6 +104,16 @@ def snapshot_of(adapter: Adapter, arrays: Arrays) -> Snapshot:
         return SOURCE
     early = _early(found)
     return Snapshot(early, {n.removeprefix(LATE): a for n, a in found.items() if n.startswith(LATE)})
+
+
+def _check_settings(adapter: Adapter, snapshot: Snapshot) -> None:
+    """Refuse what the settings of now would not learn: whoever switches a part off wants its product gone."""
+    kinds = {Early.TONE: ToneCorrection, Early.MOMENTS: Correction}
+    allowed = kinds.get(adapter.early)
+    if snapshot.early is not None and (allowed is None or not isinstance(snapshot.early, allowed)):
+        raise StateError(f"state: expected early corrections of kind {adapter.early.value}, got another kind")
+    if snapshot.late and not adapter.late:
+        raise StateError("state: expected no late parameters with late=False, got some")
 
 
 def _early(found: Arrays) -> Correction | ToneCorrection | None:

@@ -278,16 +278,27 @@ class ToneMatching:
         """Whether a proposal should be made: both sides have enough, and there is something new."""
         return min(map(len, self._sides)) >= self.min_sessions and self._since >= self.every
 
-    def both_classes(self, change: int) -> bool:
+    @property
+    def seen(self) -> Doubles:
+        """Tones of the camera, both sides alike, (9, 3)."""
+        seen: Doubles = np.mean([np.median([tone for tone, _ in side], axis=0) for side in self._sides], axis=0)
+        return seen
+
+    @property
+    def both_classes(self) -> bool:
         """Whether there are people of both classes: confirmed ones, or verdicts that neither class alone explains.
 
-        The source errs, and its errors alone put sessions on both sides. How often it errs under a known change stands
-        in the table: a flood of attacks is called live no more often than attacks of the worst species are, a flood of
-        live faces as often as live faces are. Both are rejected by exact binomial tests at `alpha`. Confirmations count
-        as long as they are in the window.
+        The source errs, and its errors alone put sessions on both sides. How often it errs under the nearest known
+        change stands in the table: a flood of attacks is called live no more often than attacks of the worst species
+        are, a flood of live faces as often as live faces are. Both are rejected by binomial tests at `alpha`, one look
+        each. That is protection from streams that happen, not from somebody who chooses every session: he can show
+        what the source accepts and what it rejects in turn. Confirmations count as long as they are in the window.
         """
+        if min(map(len, self._sides)) < self.min_sessions:
+            return False
         if min(sum(confirmed for _, confirmed in side) for side in self._sides) >= self.min_sessions:
             return True
+        change, _ = self.reference.nearest(self.seen)
         passing, live, count = self.reference.shift_passing[change], sum(self._verdicts), len(self._verdicts)
         by_attacks = at_least(live, count, float(passing[1:].max()))
         by_live = at_least(count - live, count, float(1 - passing[0]))
@@ -296,7 +307,7 @@ class ToneMatching:
     def propose(self) -> Proposal:
         """Recognise the change, and say whether to undo it is worth a trial."""
         self._since = 0
-        seen = np.mean([np.median([tone for tone, _ in side], axis=0) for side in self._sides], axis=0)
+        seen = self.seen
         change, off = self.reference.nearest(seen)
         correction = self.reference.correction(change, self.threshold_logit)
         gain = self.reference.expected_gain(seen, self.threshold_logit, within=self.max_off)
@@ -306,7 +317,7 @@ class ToneMatching:
             "too small a change": size >= self.min_change,
             "not a known change": off <= self.max_off,
             "nothing to gain": gain >= self.min_gain,
-            "one class explains the verdicts": self.both_classes(change),
+            "one class explains the verdicts": self.both_classes,
         }
         against = [reason for reason, passed in asked.items() if not passed]
         found, found_before, self._found_before = not against, self._found_before, not against

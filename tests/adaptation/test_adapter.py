@@ -257,6 +257,16 @@ def test_idle_begins_nothing_after_its_time(rig):
     assert rig.adapter.idle(101.0, within_ms=5.0)
 
 
+def test_networks_are_never_counted_anew(rig):
+    """An attempt that is open while the engine is reset remembers who answered, and no later network takes the name."""
+    rig.day(24, camera=1.0)
+    assert rig.adapter.counts["commits"] >= 1
+    numbers = [rig.adapter._current[0]]
+    rig.adapter.reset()
+    rig.day(24, camera=1.0)
+    assert rig.adapter._current[0] > numbers[0]
+
+
 def test_a_confirmed_session_stands_in_for_confidence(toy):
     """Frames of which the source is unsure teach only where the integrator knows."""
     unsure = Rig(toy)

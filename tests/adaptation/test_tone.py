@@ -10,9 +10,11 @@ from ratta.adaptation.budget import Budget
 from ratta.adaptation.drift import Band, DriftReference
 from ratta.adaptation.guard import Arbiter
 from ratta.adaptation.kept import Attempt, Kept, Recent
+from ratta.adaptation.learner import Learner
 from ratta.adaptation.memory import export_memory, restore_memory
 from ratta.adaptation.model import TonedNetwork
 from ratta.adaptation.reference import Reference, camera_moments
+from ratta.adaptation.task import Step
 from ratta.adaptation.tone_development import known_changes, measure_tones
 from ratta.adaptation.tones import LIVE_LOSS, ToneMatching, ToneReference
 from ratta.adaptation.trials import Trials
@@ -446,6 +448,47 @@ def mild_day(world, sessions=64, **settings):
     for index in range(sessions):
         day.session(index, is_live=index % 2 == 0, change=change)
     return day, change
+
+
+class EverDue(Learner):
+    """Has lessons of both classes, as a flood of attacks gives them of which the source is sure that some are live."""
+
+    late_due = True
+    asked = 0
+
+    def late_candidate(self, late):
+        self.asked += 1
+        yield Step.LESSON
+        return dict(late)
+
+
+@pytest.mark.parametrize(("passing", "tried"), [(0.5, False), (0.05, True)])
+def test_a_flood_of_attacks_makes_no_late_candidate(world, passing, tried):
+    """Lessons of both classes are not people of both classes: half called live is what half passing explains."""
+    day = Day(world, learner=EverDue(world.model, world.reference))
+    table = day.adapter.tones.reference
+    rates = np.full_like(table.shift_passing, passing)
+    rates[:, 0] = 0.95
+    day.adapter.tones.reference = replace(table, shift_passing=rates)
+    for index in range(40):
+        day.session(index, is_live=index % 2 == 0)
+    assert tried == (day.adapter.learner.asked > 0)
+
+
+def test_a_rollback_forgets_what_spoke_for_it(world):
+    """The curve that was taken back is not proposed again by the sessions that proposed it."""
+    day, change = mild_day(world)
+    adapter = day.adapter
+    assert adapter.counts["commits"] >= 1
+    for _ in range(20):
+        adapter.watch.note_usual(is_live=False)
+        adapter.watch.note_adapted(is_live=True)
+    before = adapter.counts["commits"]
+    for index in range(3):
+        day.session(500 + index, is_live=index % 2 == 0, change=change)
+    assert adapter.counts["rollbacks"] == 1
+    assert adapter.counts["commits"] == before
+    assert not adapter.tones.due
 
 
 def test_a_darker_camera_is_undone_and_answered(world):
