@@ -139,7 +139,7 @@ def page_table(rows: list[dict]) -> str:
         for name in sorted(names):
             found = [first.get((name, change)) for change in changes]
             lines.append(f"| {name} ({title.removesuffix(' on')}) | {' | '.join(_page_cell(r) for r in found)} |")
-    return "\n".join([*lines, "", *summary(rows)])
+    return "\n".join([*lines, "", *summary(rows), "", *beside_table(rows)])
 
 
 def beside_table(rows: list[dict]) -> list[str]:
