@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from adaptation import ABLATED, CLEAN, CONFIRMING, GROUPS, PAUSE_S, TONE, WORST
-from adaptation_variants import BASELINES, GATE_PARTS, PARTS, TRUTH
+from adaptation_variants import BASELINES, PARTS, TRUTH
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +91,12 @@ def row(record: dict, phase: str = "") -> dict:
     }  # fmt: skip
 
 
-def ours_of(rows: list[dict], names: tuple[str, ...] | list[str], variant: str = "ratta") -> list[dict]:
+def ours_of(rows: list[dict], names: tuple[str, ...], variant: str = "ratta") -> list[dict]:
     return [r for r in rows if r["variant"] == variant and r["source"] in names]
 
 
 def mean_of(rows: list[dict], key: str) -> float:
-    return float(np.mean([r[key][1] - r[key][0] for r in rows])) if rows else float("nan")
+    return float(np.mean([r[key][1] - r[key][0] for r in rows]))
 
 
 def summary(rows: list[dict]) -> list[str]:
@@ -147,18 +147,18 @@ def beside_table(rows: list[dict]) -> list[str]:
     changes, names = (*WORST, CLEAN), CONFIRMING[:3]
     lines = [f"| ACER change, mean of {', '.join(names)} (worst-species APCER) | {' | '.join(changes)} |"]
     lines.append("|---" * (len(changes) + 1) + "|")
-    ours = [r for r in ours_of(rows, names) if r["stream"] == "sessions" and r["order"] < 71]
+
+    def of(variant: str, change: str) -> list[dict]:
+        where = (change, "sessions")
+        return [r for r in ours_of(rows, names, variant) if (r["change"], r["stream"]) == where and r["order"] < 71]
+
     for variant in ("ratta", *BASELINES, TRUTH):
-        found = [r for r in ours_of(rows, names, variant) if r["stream"] == "sessions" and r["order"] < 71]
-        cells = []
-        for change in changes:
-            these = [r for r in found if r["change"] == change]
-            cells.append(f"{mean_of(these, 'acer'):+.1f} ({mean_of(these, 'apcer'):+.1f})" if these else "not run")
+        found = [of(variant, change) for change in changes]
+        cells = [f"{mean_of(f, 'acer'):+.1f} ({mean_of(f, 'apcer'):+.1f})" if f else "not run" for f in found]
         lines.append(f"| {variant} | {' | '.join(cells)} |")
-    oracle = [
-        np.mean([r["oracle"] - r["acer"][0] for r in ours if r["change"] == change] or [np.nan]) for change in changes
-    ]
-    return [*lines, f"| oracle threshold | {' | '.join(f'{value:+.1f}' for value in oracle)} |"]
+    found = [of("ratta", change) for change in changes]
+    cells = [f"{np.mean([r['oracle'] - r['acer'][0] for r in f]):+.1f}" if f else "not run" for f in found]
+    return [*lines, f"| oracle threshold | {' | '.join(cells)} |"]
 
 
 def parts_table(rows: list[dict]) -> list[str]:
@@ -170,7 +170,7 @@ def parts_table(rows: list[dict]) -> list[str]:
         f"| {ABLATED}: ACER change (worst-species APCER) | {' | '.join(titles)} |",
         "|---" * (len(places) + 1) + "|",
     ]
-    for variant in ("ratta", *PARTS, *GATE_PARTS):
+    for variant in ("ratta", *PARTS):
         cells = []
         for change, stream, phase in places:
             key = (change, stream, phase)

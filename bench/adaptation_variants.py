@@ -111,22 +111,20 @@ class Believing(Gate):
         return super()._doubt(evidence, is_live, margin)
 
 
-def _gate(reference: Reference, *, agreement: bool = True, quota: bool = True, **limits: float) -> Gate:
+def _with_gate(
+    model: SourceModel, reference: Reference, *, agreement: bool = True, quota: bool = True, **limits: float
+) -> dict[str, Any]:
+    """Make a learner whose gate has other limits, or leaves a part of itself out."""
     quotas = {} if quota else {"per_session": 10**6, "min_sessions": 1, "min_frames": 1}
     chosen = replace(reference.limits, **limits)
-    return Believing(chosen, reference.prototypes, reference.variance, agreement=agreement, **quotas)
+    gate = Believing(chosen, reference.prototypes, reference.variance, agreement=agreement, **quotas)
+    return {"learner": Learner(model, reference, gate=gate)}
 
 
-def _gates(reference: Reference, model: SourceModel) -> dict[str, Callable[[], Gate]]:
-    """Make a gate for each part of it that is switched off."""
-    near = math.nextafter(model.threshold_logit, -math.inf)
-    return {
-        "no confidence": lambda: _gate(reference, live_above=model.threshold_logit, spoof_below=near),
-        "no margin": lambda: _gate(reference, live_margin=-1e9, spoof_margin=-1e9),
-        "no agreement": lambda: _gate(reference, agreement=False),
-        "no views": lambda: _gate(reference, view_sd=1e9),
-        "no quotas": lambda: _gate(reference, quota=False),
-    }
+def _unsure(model: SourceModel, reference: Reference) -> dict[str, Any]:
+    """Make a learner that takes every verdict for a sure one."""
+    threshold = model.threshold_logit
+    return _with_gate(model, reference, live_above=threshold, spoof_below=math.nextafter(threshold, -math.inf))
 
 
 def _late_step(model: SourceModel, reference: Reference, begin: str) -> LateStep:
@@ -158,16 +156,18 @@ PARTS: dict[str, Callable[[SourceModel, Reference], dict[str, Any]]] = {
     "no head": lambda m, r: {"learner": Learner(m, r, late_step=_late_step(m, r, "features"))},
     "no late normalisation": lambda m, r: {"learner": Learner(m, r, late_step=_late_step(m, r, "classifier"))},
     "no prototypes": lambda m, r: {"learner": NoPrototypes(m, r)},
+    "no confidence": _unsure,
+    "no margin": lambda m, r: _with_gate(m, r, live_margin=-1e9, spoof_margin=-1e9),
+    "no agreement": lambda m, r: _with_gate(m, r, agreement=False),
+    "no views": lambda m, r: _with_gate(m, r, view_sd=1e9),
+    "no quotas": lambda m, r: _with_gate(m, r, quota=False),
 }
 """What `Adapter` is given instead, by the name of the variant."""
-GATE_PARTS = ("no confidence", "no margin", "no agreement", "no views", "no quotas")
 
 
 def make_adapter(model: SourceModel, reference: Reference, variant: str, on_event) -> Adapter:
     """Make an adapter whose work is billed as calibrated."""
     named = PARTS[variant](model, reference) if variant in PARTS else {}
-    if variant in GATE_PARTS:
-        named["learner"] = Learner(model, reference, gate=_gates(reference, model)[variant]())
     budget = CalibratedBudget(watts=2.0)
     return Adapter(model, reference, budget=budget, clock=lambda: 0.0, inference_ms=2.0, on_event=on_event, **named)
 

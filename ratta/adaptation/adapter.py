@@ -323,14 +323,16 @@ class Adapter:
         yield from self._learn(attempt)
         if self.tones is not None:
             yield from self._match(attempt, self.tones)
-            if not self.tones.both_classes:
-                return
-        if self.early is Early.MOMENTS and self.learner.early_due:
+        if self.early is Early.MOMENTS and self.learner.early_due and self._both_classes:
             self._settle((yield from self.trials.early(self.learner.early_candidate(), self.recent)))
-        elif self.late and self.learner.late_due:
+        elif self.late and self.learner.late_due and self._both_classes:
             now = self.snapshots.current
             late = yield from self.learner.late_candidate(now.late)
             self._settle((yield from self.trials.late(late, now.early, self.recent)))
+
+    @property
+    def _both_classes(self) -> bool:
+        return self.tones is None or self.tones.both_classes
 
     def _ask(self, kept: Kept, number: int, network: Network) -> Work[None]:
         if number not in kept.readings:

@@ -109,8 +109,7 @@ def snapshot_of(adapter: Adapter, arrays: Arrays) -> Snapshot:
 def _check_settings(adapter: Adapter, snapshot: Snapshot) -> None:
     """Refuse what the settings of now would not learn: whoever switches a part off wants its product gone."""
     kinds = {Early.TONE: ToneCorrection, Early.MOMENTS: Correction}
-    allowed = kinds.get(adapter.early)
-    if snapshot.early is not None and (allowed is None or not isinstance(snapshot.early, allowed)):
+    if snapshot.early is not None and not isinstance(snapshot.early, kinds.get(adapter.early, ())):
         raise StateError(f"state: expected early corrections of kind {adapter.early.value}, got another kind")
     if snapshot.late and not adapter.late:
         raise StateError("state: expected no late parameters with late=False, got some")
