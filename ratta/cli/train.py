@@ -1,6 +1,6 @@
 """Train a model: distil one from portraits and a teacher, or run an experiment on labelled data.
 
-With --portraits and --teacher: one command from a folder of portraits (one picture per person) to a bundle that
+With --portraits and --teachers: one command from a folder of portraits (one picture per person) to a bundle that
 `ratta.load` takes. With an experiment file: scenarios on labelled crops of the simulator, of corpora or of your own,
 divided 80:10:10 by person, and their table. An interrupted run goes on where it was: give the same --output again.
 Needs ratta[train]; see docs/training.md.
@@ -38,11 +38,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     labelled.add_argument("--storage", metavar="URL", help="the study's database, if several machines share it")
     distilled = parser.add_argument_group("from portraits and a teacher")
     distilled.add_argument("--portraits", type=Path, metavar="FOLDER", help="pictures, one per person")
-    distilled.add_argument("--teacher", type=Path, metavar="FILE", help="a Silent-Face state dictionary")
-    distilled.add_argument("--second-teacher", type=Path, metavar="FILE", help="another one, for a second opinion")
+    distilled.add_argument(
+        "--teachers",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="a Silent-Face state dictionary, and more or ONNX files",
+    )
     distilled.add_argument("--minutes", type=float, default=120.0, help="training time (%(default)s)")
     distilled.add_argument("--start", type=Path, metavar="CHECKPOINT", help="weights of an earlier run to begin from")
     distilled.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="(%(default)s)")
+    distilled.add_argument("--device", default="cpu", help="where to learn: cpu or cuda (%(default)s)")
+    distilled.add_argument("--batch", type=int, default=96, help="pictures a step (%(default)s)")
     distilled.add_argument("--card", type=Path, metavar="FILE", help="a template that says what the model learnt from")
     distilled.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     distilled.add_argument("--name", default="my-model", help="of the model folder inside --output (%(default)s)")
@@ -52,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     """Run an experiment, or distil."""
     if args.experiment is not None:
         return run_experiment(args)
-    missing = [name for name in ("portraits", "teacher", "output") if getattr(args, name) is None]
+    missing = [name for name in ("portraits", "teachers", "output") if getattr(args, name) is None]
     if missing:
-        raise InputError(f"expected an experiment file, or --portraits, --teacher and --output, got no {missing[0]}")
+        raise InputError(f"expected an experiment file, or --portraits, --teachers and --output, got no {missing[0]}")
     return distil(args)
 
 
@@ -137,14 +144,15 @@ def _plan(args: argparse.Namespace, cache: Path) -> DistillationPlan:
 
     return DistillationPlan(
         portraits=str(cache),
-        teacher=str(args.teacher),
-        second_teacher=str(args.second_teacher or ""),
+        teachers=tuple(map(str, args.teachers)),
         workers=args.workers,
+        device=args.device,
         start=str(args.start or ""),
         settings=TrainSettings(
             folder=str(args.output / "run"),
             seconds=60 * args.minutes,
             seed=args.seed,
+            batch=args.batch,
             weights=LossWeights(label=0.1),
         ),
     )

@@ -81,16 +81,16 @@ class Distiller(nn.Module):
         out: StudentOutput = self.student(pixels)
         w = self.weights
         margin = batch.target_margin
-        three = self.three(out.hidden)
+        three, logits = self.three(out.hidden).float(), out.logits.float()
         terms = {
-            "margin": w.margin * losses.margin_huber(out.logits, margin),
+            "margin": w.margin * losses.margin_huber(logits, margin),
             "centred": w.centred * losses.centred_huber(three, batch.logits),
             "soft": w.soft
             * (
-                losses.softened_kl(out.logits, losses.binary_logits(margin), temperature=3.0)
+                losses.softened_kl(logits, losses.binary_logits(margin), temperature=3.0)
                 + losses.softened_kl(three, batch.logits, temperature=3.0)
             ),
-            "zero_mean": 0.01 * out.logits.mean(1).square().mean(),
+            "zero_mean": 0.01 * logits.mean(1).square().mean(),
         }
         terms.update(self._feature_terms(out, batch))
         if self.to_extra is not None:
@@ -130,7 +130,7 @@ def retone(pixels: Tensor, generator: torch.Generator) -> Tensor:
     count = pixels.shape[0]
 
     def draw(low: float, high: float, channels: int = 1) -> Tensor:
-        u = torch.rand((count, channels, 1, 1), generator=generator)
+        u = torch.rand((count, channels, 1, 1), generator=generator).to(pixels.device)
         return low * (high / low) ** u
 
     gains = draw(0.8, 1.25, 3)
@@ -151,7 +151,7 @@ def student_pixels(batch: JudgedBatch, *, size: int, tone_share: float, generato
 
 def flip(batch: JudgedBatch, generator: torch.Generator) -> JudgedBatch:
     """Mirror half of a batch together with the teacher's feature maps."""
-    chosen = torch.rand(len(batch.pixels), generator=generator) < 0.5
+    chosen = torch.rand(len(batch.pixels), generator=generator).to(batch.pixels.device) < 0.5
     fields = batch.fields()
     for name, axis in (("pixels", 2), ("middle", 3), ("last", 3)):
         values = fields[name].clone()

@@ -1,4 +1,4 @@
-"""From portraits and teachers to judged inputs: what a pool's worker runs."""
+"""From portraits and teachers to pictures and judged inputs: what a pool's worker runs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 
 from ratta.errors import DataError
 from ratta.simulate.portraits import PortraitBank
 from ratta.train.inputs import InputMaker
-from ratta.train.pool import JudgedBatch, Producer, pack
-from ratta.train.teachers import SilentFaceTeacher
+from ratta.train.judge import Judge
+from ratta.train.pool import JudgedBatch, PictureMaker, Pictures, Producer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +51,8 @@ def split_identities(names: Sequence[str], *, seed: int = 0) -> Split:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DistillationFactory:
-    """Builds a producer of judged distillation inputs; picklable, so that workers can build their own.
+class PictureFactory:
+    """Builds a maker of distillation pictures; picklable, so that workers can build their own.
 
     Parameters
     ----------
@@ -61,42 +60,64 @@ class DistillationFactory:
         Folder of prepared portraits.
     identities : tuple of str
         The persons to use.
-    teacher : str
-        A Silent-Face state dictionary; its features are regressed.
-    second_teacher : str
-        Another one whose live margin is given beside (averaged into the target by the loss); empty for none.
     bank, renew_every : int
         Simulated captures kept, and inputs made per new one; see :class:`InputMaker`.
     size : int
-        Side of the inputs.
+        Side of the pictures.
     """
 
     cache: str
     identities: tuple[str, ...]
-    teacher: str
-    second_teacher: str = ""
     bank: int = 0
     renew_every: int = 24
-    size: int = 128
+    size: int = 192
 
-    def __call__(self) -> Producer:
-        """Open the portraits and the teacher and give the producer."""
+    def __call__(self) -> PictureMaker:
+        """Open the portraits and give the maker."""
         maker = InputMaker(
             portraits=PortraitBank(self.cache, keep=self.identities),
             size=self.size,
             bank=self.bank,
             renew_every=self.renew_every,
         )
-        teacher = SilentFaceTeacher(self.teacher)
-        second = SilentFaceTeacher(self.second_teacher) if self.second_teacher else None
+
+        def make(rng: np.random.Generator, count: int) -> Pictures:
+            made = [maker.make(rng) for _ in range(count)]
+            return Pictures(
+                pixels=torch.from_numpy(np.stack([m.pixels for m in made])),
+                labels=torch.tensor([m.label for m in made], dtype=torch.int64),
+                scale=torch.tensor([m.scale for m in made]),
+            )
+
+        return make
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistillationFactory:
+    """Builds a producer of judged distillation inputs; picklable like the maker of its pictures.
+
+    Parameters
+    ----------
+    pictures : PictureFactory
+    teachers : tuple of str
+        Files of the teachers; see :class:`ratta.train.judge.Judge`.
+    scales : tuple of float
+        What the margins of all but the first are multiplied by.
+    size : int
+        Side of the student's views.
+    """
+
+    pictures: PictureFactory
+    teachers: tuple[str, ...]
+    scales: tuple[float, ...] = ()
+    size: int = 128
+
+    def __call__(self) -> Producer:
+        """Open the portraits and the teachers and give the producer."""
+        make, judge = self.pictures(), Judge(self.teachers, size=self.size, scales=self.scales)
 
         def produce(rng: np.random.Generator, count: int) -> JudgedBatch:
-            made = [maker.make(rng) for _ in range(count)]
-            side = (teacher.size, teacher.size)
-            small = [cv2.resize(m.pixels, side, interpolation=cv2.INTER_LINEAR) for m in made]
-            views = np.asarray(np.stack(small), dtype=np.uint8)
-            labels = torch.tensor([m.label for m in made], dtype=torch.int64)
-            extra = torch.zeros((count, 0)) if second is None else second(views).margin[:, None]
-            return pack(torch.from_numpy(np.stack([m.pixels for m in made])), labels, teacher(views), extra)
+            pictures = make(rng, count)
+            return judge(pictures, torch.Generator().manual_seed(int(rng.integers(2**62))))
 
         return produce

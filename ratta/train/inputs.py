@@ -212,10 +212,14 @@ def dull(rng: np.random.Generator, image: Rgb) -> Rgb:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeInput:
-    """One distillation input, and its label where it has an honest one (1 live, 0 spoof, -1 none)."""
+    """One distillation input, its label where it has an honest one (1 live, 0 spoof, -1 none), and how wide it is.
+
+    ``scale`` is its side over the longer side of the face box, so that every network can be given the crop it wants.
+    """
 
     pixels: Rgb
     label: int
+    scale: float
 
 
 class InputMaker:
@@ -248,15 +252,15 @@ class InputMaker:
     def make(self, rng: np.random.Generator) -> MadeInput:
         """Make one crop, ``(size, size, 3) uint8`` RGB, with its label."""
         self._renew(rng)
-        image, label = self._source(rng)
+        image, label, scale = self._source(rng)
         if rng.random() < 0.3:
-            image, label = self._held(rng), UNLABELLED
+            (image, scale), label = self._held(rng), UNLABELLED
         if rng.random() < 0.2 and self._recent:
             image, label = cut_mix(rng, image, self._recent[int(rng.integers(len(self._recent)))]), UNLABELLED
         mild = label != UNLABELLED and rng.random() < 0.4
         image = damage(rng, image, most=1 if mild else 6)
         self._remember(rng, image)
-        return MadeInput(pixels=image, label=label if mild else UNLABELLED)
+        return MadeInput(pixels=image, label=label if mild else UNLABELLED, scale=scale)
 
     def _renew(self, rng: np.random.Generator) -> None:
         self._made += 1
@@ -269,21 +273,23 @@ class InputMaker:
         else:
             self._captures[int(rng.integers(self.bank))] = fresh
 
-    def _source(self, rng: np.random.Generator) -> tuple[Rgb, int]:
+    def _source(self, rng: np.random.Generator) -> tuple[Rgb, int, float]:
         if self._captures and rng.random() < 0.5:
             capture = self._captures[int(rng.integers(len(self._captures)))]
-            crop = random_crop(rng, capture.rgb, capture.box, self.size)
-            return np.ascontiguousarray(crop), int(capture.species == "live")
+            scale = random_scale(rng, capture.rgb, capture.box)
+            crop = random_crop(rng, capture.rgb, capture.box, self.size, scale=scale)
+            return np.ascontiguousarray(crop), int(capture.species == "live"), scale
         cutout = self.portraits[int(rng.integers(len(self.portraits)))]
-        crop = random_crop(rng, cutout.rgba, cutout.box, self.size)
+        scale = random_scale(rng, cutout.rgba, cutout.box)
+        crop = random_crop(rng, cutout.rgba, cutout.box, self.size, scale=scale)
         if rng.random() < 0.45:
-            return np.ascontiguousarray(crop[..., :3]), UNLABELLED
+            return np.ascontiguousarray(crop[..., :3]), UNLABELLED, scale
         weight = crop[..., 3:].astype(np.uint16)
         mixed = (crop[..., :3] * weight + self._backdrop(rng) * (255 - weight)) // 255
-        return mixed.astype(np.uint8), UNLABELLED
+        return mixed.astype(np.uint8), UNLABELLED, scale
 
-    def _held(self, rng: np.random.Generator) -> Rgb:
-        """Give a picture of a face, tightly or widely framed, held in view so that its face has a face's size."""
+    def _held(self, rng: np.random.Generator) -> tuple[Rgb, float]:
+        """Give a picture of a face held in view so that its face has a face's size, and how wide the view is."""
         cutout = self.portraits[int(rng.integers(len(self.portraits)))]
         framing, view = rng.uniform(1.2, 2.5), float(np.clip(rng.normal(2.6, 0.5), 1.2, 4.0))
         crop = random_crop(rng, cutout.rgba, cutout.box, self.size, scale=framing)
@@ -293,7 +299,7 @@ class InputMaker:
             plain = random_colour(rng, spread=0.1) if rng.random() < 0.6 else self._backdrop(rng)
             picture = ((picture * weight + np.asarray(plain, np.uint8) * (255 - weight)) // 255).astype(np.uint8)
         medium = dull(rng, picture)
-        return held_medium(rng, medium, self._behind(rng), share=framing / view)
+        return held_medium(rng, medium, self._behind(rng), share=framing / view), view
 
     def _behind(self, rng: np.random.Generator) -> Rgb:
         """Give what is behind a held medium: the holder's clothes, the holder, or any background."""
@@ -306,7 +312,8 @@ class InputMaker:
             x, y = int(rng.uniform(60, 388 - side)), int(rng.uniform(440 - side, 448 - side))
             torso = cutout.rgba[y : y + side, x : x + side, :3]
             return np.asarray(cv2.resize(torso, (self.size, self.size)), dtype=np.uint8)
-        crop = random_crop(rng, cutout.rgba, cutout.box, self.size)
+        scale = random_scale(rng, cutout.rgba, cutout.box)
+        crop = random_crop(rng, cutout.rgba, cutout.box, self.size, scale=scale)
         return np.ascontiguousarray(crop[..., :3])
 
     def _backdrop(self, rng: np.random.Generator) -> Rgb:
@@ -323,15 +330,20 @@ class InputMaker:
             self._recent[int(rng.integers(64))] = image
 
 
+def random_scale(rng: np.random.Generator, canvas: NDArray[np.uint8], box: Box) -> float:
+    """Draw how wide to crop, often near 2.7 or tight, never wider than the canvas."""
+    kind = rng.random()
+    scale = rng.normal(2.7, 0.2) if kind < 0.45 else rng.uniform(1.0, 1.7 if kind < 0.65 else 3.5)
+    reach = min(canvas.shape[:2]) / max(box[2] - box[0], box[3] - box[1])
+    return float(np.clip(scale, 1.0, min(3.5, reach)))
+
+
 def random_crop(
-    rng: np.random.Generator, canvas: NDArray[np.uint8], box: Box, size: int, *, scale: float | None = None
+    rng: np.random.Generator, canvas: NDArray[np.uint8], box: Box, size: int, *, scale: float
 ) -> NDArray[np.uint8]:
-    """Crop a canvas at a given or random scale (often near 2.7 or tight), place and pose: ``(size, size, C)``."""
-    if scale is None:
-        kind = rng.random()
-        scale = rng.normal(2.7, 0.2) if kind < 0.35 else rng.uniform(1.0, 1.7 if kind < 0.65 else 3.5)
+    """Crop a canvas at a scale, a random place and pose: ``(size, size, C)``."""
     height, width = canvas.shape[:2]
-    x, y, side = crop_square(box, float(np.clip(scale, 1.0, 3.5)), height, width)
+    x, y, side = crop_square(box, scale, height, width)
     slack = int(0.06 * side)
     x = int(np.clip(x + rng.integers(-slack, slack + 1), 0, width - side))
     y = int(np.clip(y + rng.integers(-slack, slack + 1), 0, height - side))

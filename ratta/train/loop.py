@@ -22,6 +22,9 @@ from ratta.train.network import MobileNetV3Small, Network
 from ratta.train.optim import MuonAdam
 from ratta.train.pool import JudgedBatch, Producer
 
+ASK_EVERY = 50
+"""Steps between two questions to a GPU whether the loss is still a number."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
@@ -121,6 +124,7 @@ class Loop:
     def run(self) -> Network:
         """Train to the end of the budget, from the folder's checkpoint on, and give the averaged network."""
         torch.set_num_threads(self.run_settings.threads)
+        torch.set_float32_matmul_precision("high")
         folder = Path(self.run_settings.folder)
         folder.mkdir(parents=True, exist_ok=True)
         if not self.resume():
@@ -134,14 +138,14 @@ class Loop:
     def _loop(self, folder: Path) -> None:
         tick = last_check = last_log = time.monotonic()
         samples_then = self.samples
-        terms: dict[str, float] = {}
+        terms: dict[str, Tensor] = {}
         while self.progress < 1.0:
             losses_now = self.step()
             self.after_step()
             now = time.monotonic()
             self.elapsed_s += now - tick
             tick = now
-            terms = {k: 0.98 * terms.get(k, v) + 0.02 * v for k, v in losses_now.items()}
+            terms = {k: terms.get(k, v).lerp(v, 0.02) for k, v in losses_now.items()}
             if now - last_log > 20:
                 self._log(folder, terms, (self.samples - samples_then) / (now - last_log))
                 last_log, samples_then = now, self.samples
@@ -150,8 +154,11 @@ class Loop:
                 self.checkpoint()
                 last_check = time.monotonic()
 
-    def step(self) -> dict[str, float]:
-        """Take one optimiser step; its randomness depends on the seed and the step's number alone."""
+    def step(self) -> dict[str, Tensor]:
+        """Take one optimiser step; its randomness depends on the seed and the step's number alone.
+
+        Gives every loss term. A GPU is not waited for: whether the loss is finite is asked there now and then.
+        """
         s = self.run_settings
         seed = s.seed * 1_000_003 + self.step_index
         torch.manual_seed(seed)  # dropout draws from the global generator
@@ -162,14 +169,15 @@ class Loop:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed):
             terms = self.losses(torch.Generator().manual_seed(seed))
         total = torch.stack(list(terms.values())).sum()
-        if not bool(torch.isfinite(total)):
+        asked = self.device.type == "cpu" or self.step_index % ASK_EVERY == 0
+        if asked and not bool(torch.isfinite(total)):
             raise TrainingError(f"step {self.step_index}: expected a finite loss, got {total.item()}; lower the rate")
         total.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.step_index += 1
         self.samples += s.batch
         self._average()
-        return {name: value.item() for name, value in terms.items()}
+        return {name: value.detach() for name, value in terms.items()}
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -191,8 +199,8 @@ class Loop:
         last = self.curves[-1] if self.curves else {}
         return " ".join(f"{k}={v:.3f}" for k, v in last.items() if k not in ("step", "samples", "elapsed_s"))
 
-    def _log(self, folder: Path, terms: dict[str, float], rate: float) -> None:
-        parts = " ".join(f"{name}={value:.3f}" for name, value in terms.items())
+    def _log(self, folder: Path, terms: dict[str, Tensor], rate: float) -> None:
+        parts = " ".join(f"{name}={value.item():.3f}" for name, value in terms.items())
         self.report(
             f"{self.progress:6.1%} step {self.step_index} samples {self.samples} {rate:.0f}/s {self.told()} {parts}"
         )
@@ -266,6 +274,8 @@ class Trainer(Loop):
         The network to train; a fresh one seeded by the settings when absent.
     made : callable, optional
         How many distinct inputs have been made so far, for the log.
+    device : torch.device, optional
+        The CPU by default; a GPU learns in mixed precision, from batches that are drawn there.
     report : callable, optional
         Takes a line of progress now and then.
     """
@@ -278,16 +288,18 @@ class Trainer(Loop):
         validation: JudgedBatch,
         student: MobileNetV3Small | None = None,
         made: Callable[[], int] | None = None,
+        device: torch.device | None = None,
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         torch.manual_seed(settings.seed)
         self.settings = settings
         self.draw = draw
-        self.validation = validation
+        self.validation = validation.to(device or torch.device("cpu"))
         self.made = made
         network = student if student is not None else MobileNetV3Small()
         model = Distiller(student=network, extra=validation.extra.shape[1], weights=settings.weights)
-        super().__init__(settings=settings, model=model, report=report)
+        on_gpu = device is not None and device.type == "cuda"
+        super().__init__(settings=settings, model=model, device=device, mixed=on_gpu, report=report)
 
     @property
     def size(self) -> int:
@@ -331,7 +343,7 @@ class Trainer(Loop):
         self.ema.eval()
         generator = torch.Generator().manual_seed(0)
         pixels = student_pixels(self.validation, size=self.size, tone_share=0.0, generator=generator)
-        logits = torch.cat([self.ema(chunk).logits for chunk in torch.split(pixels, 64)])
+        logits = torch.cat([self.ema(chunk).logits.float() for chunk in torch.split(pixels, 64)])
         guess = logits[:, 1] - logits[:, 0]
         truth = self.validation.target_margin
         found = {

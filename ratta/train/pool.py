@@ -1,7 +1,8 @@
-"""The replay pool: worker processes fill it with judged inputs, the student draws from it and never waits.
+"""The replay pool: worker processes fill it with pictures, the student draws from it and never waits.
 
-Every slot holds one input and what the teacher said of it. Workers overwrite slots in turn and stop when each slot has
-been drawn fewer than ``reuse`` times on average; when they fall behind, slots are simply drawn more often.
+Every slot holds one picture, and on a CPU what the teachers said of it; a GPU asks them anew at every draw. Workers
+overwrite slots in turn and stop when each slot has been drawn fewer than ``reuse`` times on average; when they fall
+behind, slots are simply drawn more often.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -18,10 +20,33 @@ from torch import Tensor, multiprocessing
 
 from ratta.errors import TrainingError
 from ratta.train.inputs import UNLABELLED
-from ratta.train.teachers import TeacherOutput, live_margin
+from ratta.train.teachers import live_margin
 
 CHUNK = 32
 MIDDLE_SIDE, LAST_SIDE, TEACHER_WIDTH, POOLED_WIDTH, EMBEDDING_WIDTH = 8, 4, 128, 512, 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Inputs before any teacher saw them.
+
+    Attributes
+    ----------
+    pixels : Tensor
+        ``(N, S, S, 3) uint8`` RGB.
+    labels : Tensor
+        ``(N,) int64``: 1 live, 0 spoof, -1 where the input has no honest label.
+    scale : Tensor
+        ``(N,) float32``: side of the picture over the longer side of the face box.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    scale: Tensor
+
+    def fields(self) -> dict[str, Tensor]:
+        """Every tensor by name."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +84,10 @@ class JudgedBatch:
         """Every tensor by name."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
+    def to(self, device: torch.device) -> JudgedBatch:
+        """Give the same batch on another device."""
+        return JudgedBatch(**{name: values.to(device) for name, values in self.fields().items()})
+
 
 def empty_batch(count: int, *, size: int, extra: int = 0) -> JudgedBatch:
     """Give a zeroed batch of ``count`` slots; features in half precision."""
@@ -75,29 +104,30 @@ def empty_batch(count: int, *, size: int, extra: int = 0) -> JudgedBatch:
     )
 
 
-def pack(pixels: Tensor, labels: Tensor, opinion: TeacherOutput, extra: Tensor) -> JudgedBatch:
-    """Put inputs and a teacher's opinion together, feature maps resampled to the student's grid."""
-    resample = torch.nn.functional.interpolate
-    return JudgedBatch(
-        pixels=pixels,
-        labels=labels,
-        logits=opinion.logits,
-        embedding=opinion.embedding,
-        pooled=opinion.pooled,
-        middle=resample(opinion.middle, size=MIDDLE_SIDE, mode="bilinear", antialias=True),
-        last=resample(opinion.last, size=LAST_SIDE, mode="bilinear", antialias=True),
-        extra=extra,
+def empty_pictures(count: int, *, size: int) -> Pictures:
+    """Give zeroed slots for ``count`` pictures."""
+    return Pictures(
+        pixels=torch.zeros((count, size, size, 3), dtype=torch.uint8),
+        labels=torch.full((count,), UNLABELLED, dtype=torch.int64),
+        scale=torch.ones(count),
     )
 
 
+Batch = TypeVar("Batch", Pictures, JudgedBatch)
 Producer = Callable[[np.random.Generator, int], JudgedBatch]
-"""Makes a batch of a given size."""
-ProducerFactory = Callable[[], Producer]
-"""Builds a producer inside a worker process; must be picklable."""
+"""Makes a judged batch of a given size."""
+PictureMaker = Callable[[np.random.Generator, int], Pictures]
+"""Makes so many pictures."""
 
 
 def _work(
-    factory: ProducerFactory, slots: JudgedBatch, first: int, last: int, counters: Tensor, worker: int, seed: int
+    factory: Callable[[], Callable[[np.random.Generator, int], Batch]],
+    slots: Batch,
+    first: int,
+    last: int,
+    counters: Tensor,
+    worker: int,
+    seed: int,
 ) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -117,35 +147,43 @@ def _work(
         position = position + CHUNK if position + 2 * CHUNK <= last else first
 
 
-class ReplayPool:
+class ReplayPool(Generic[Batch]):
     """Slots shared between worker processes and the student.
 
     Parameters
     ----------
     factory : callable
-        Builds the producer inside each worker.
-    slots : int
-        How many judged inputs the pool holds.
-    size : int
-        Side of the inputs in pixels.
+        Builds the maker of batches inside each worker; must be picklable.
+    slots : Pictures or JudgedBatch
+        Empty slots of the kind that the maker makes.
+    device : torch.device, optional
+        Where batches are wanted; a copy of the slots is kept there unless it is the CPU.
     workers : int
         Worker processes, one thread each.
     reuse : float
         How often each input is drawn on average before it is replaced.
     seed : int
         Seed of the workers' generators.
-    extra : int
-        Number of further teachers' margins.
     """
 
     def __init__(
-        self, *, factory: ProducerFactory, slots: int, size: int, workers: int, reuse: float, seed: int, extra: int = 0
+        self,
+        *,
+        factory: Callable[[], Callable[[np.random.Generator, int], Batch]],
+        slots: Batch,
+        workers: int,
+        reuse: float,
+        seed: int,
+        device: torch.device | None = None,
     ) -> None:
         self.reuse = reuse
-        self._slots = empty_batch(slots, size=size, extra=extra)
-        for values in self._slots.fields().values():
+        self._slots: Batch = slots
+        for values in slots.fields().values():
             values.share_memory_()  # type: ignore[no-untyped-call]
-        self._per_worker = slots // workers // CHUNK * CHUNK
+        self._far = device is not None and device.type != "cpu"
+        self._near = {name: values.to(device or values.device) for name, values in slots.fields().items()}
+        self._brought = [0] * workers
+        self._per_worker = len(slots.pixels) // workers // CHUNK * CHUNK
         self._counters = torch.zeros(2 + workers, dtype=torch.int64)
         self._counters.share_memory_()  # type: ignore[no-untyped-call]
         self._counters[1] = self._per_worker * workers
@@ -154,13 +192,16 @@ class ReplayPool:
         self._workers = [
             context.Process(
                 target=_work,
-                args=(factory, self._slots, i * self._per_worker, (i + 1) * self._per_worker, self._counters, i, seed),
+                args=(factory, slots, i * self._per_worker, (i + 1) * self._per_worker, self._counters, i, seed),
                 daemon=True,
             )
             for i in range(workers)
         ]
         for worker in self._workers:
             worker.start()
+
+    def __len__(self) -> int:
+        return len(self._slots.pixels)
 
     @property
     def made(self) -> int:
@@ -181,19 +222,33 @@ class ReplayPool:
                     f"pool: expected a living worker, one ended with code {worker.exitcode}; see its message above"
                 )
 
-    def draw(self, rng: np.random.Generator, count: int) -> JudgedBatch:
-        """Draw ``count`` filled slots, inputs of rare teacher margins somewhat more often."""
+    def draw(self, rng: np.random.Generator, count: int) -> Batch:
+        """Draw ``count`` filled slots; of judged ones, inputs of rare teacher margins somewhat more often."""
         self._check()
+        index = self._candidates(rng, count) if isinstance(self._slots, Pictures) else self._rare(rng, count)
+        self._drawn += count
+        self._counters[1] = int(self._drawn / self.reuse) + self._per_worker * len(self._workers)
+        self._bring()
+        return type(self._slots)(**{name: values[index.to(values.device)] for name, values in self._near.items()})
+
+    def _rare(self, rng: np.random.Generator, count: int) -> Tensor:
+        assert isinstance(self._slots, JudgedBatch)
         candidates = self._candidates(rng, 2 * count)
         margin = live_margin(self._slots.logits[candidates], live=1)
         bins = (margin / 1.5).round().clamp(-9, 9).long() + 9
         share = torch.bincount(bins, minlength=19).float()[bins]
         chance = (share**-0.5).numpy()
         picked = rng.choice(2 * count, count, replace=False, p=chance / chance.sum())
-        self._drawn += count
-        self._counters[1] = int(self._drawn / self.reuse) + self._per_worker * len(self._workers)
-        index = candidates[torch.from_numpy(picked)]
-        return JudgedBatch(**{name: values[index] for name, values in self._slots.fields().items()})
+        return candidates[torch.from_numpy(picked)]
+
+    def _bring(self) -> None:
+        """Copy what the workers have made since the last draw to where it is wanted."""
+        for worker, made in enumerate(self._counters[2:].tolist() if self._far else []):
+            for position in range(max(self._brought[worker], made - self._per_worker), made, CHUNK):
+                start = worker * self._per_worker + position % self._per_worker
+                for name, values in self._slots.fields().items():
+                    self._near[name][start : start + CHUNK] = values[start : start + CHUNK].to(self._near[name].device)
+            self._brought[worker] = made
 
     def _candidates(self, rng: np.random.Generator, count: int) -> Tensor:
         made = self._counters[2:].numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from ratta.errors import InputError
 from ratta.evaluate.source import torch_source
 from ratta.simulate.portraits import PortraitBank, crop_face
 from ratta.train.export import ExportReport, card_facts, export_graph, stored_name
-from ratta.train.factory import DistillationFactory, split_identities
+from ratta.train.factory import DistillationFactory, PictureFactory, Split, split_identities
+from ratta.train.judge import Judge
 from ratta.train.loop import Trainer, TrainSettings, load_checkpoint, write_atomically
 from ratta.train.network import MobileNetV3Small
-from ratta.train.pool import ReplayPool
+from ratta.train.pool import JudgedBatch, Pictures, Producer, ReplayPool, empty_batch, empty_pictures
 
 VALIDATION_SEED = 7
+SCALES_SEED, SCALES_PICTURES = 13, 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,33 +37,39 @@ class DistillationPlan:
     ----------
     portraits : str
         Folder that :func:`ratta.simulate.prepare_portraits` wrote.
-    teacher, second_teacher : str
-        Silent-Face state dictionaries; the second may be empty.
+    teachers : tuple of str
+        A Silent-Face state dictionary, whose features are learnt too, and others whose verdicts count as much: more of
+        them, or ONNX classifiers.
     settings : TrainSettings
         The training itself; its folder receives everything.
     workers : int
         Processes that make inputs; 0 makes them in the loop, slowly, and then a resumed run is exact.
     slots, reuse : int, float
-        Size of the replay pool, and how often an input is drawn on average.
+        Size of the replay pool, and how often an input is drawn on average before its slot is filled again.
     bank, renew_every : int
         Simulated captures kept per worker, and inputs made per new one.
     validation : int
         Inputs of held-out identities that each checkpoint is measured on.
+    picture : int
+        Side of the pictures that the student's and the teachers' views are cut from, a multiple of 8.
     start : str
         A checkpoint or a model folder to take weights from; empty to start anew.
+    device : str
+        Where to learn, as torch names it. A GPU damages and judges every drawn picture anew, a CPU once.
     """
 
     portraits: str
-    teacher: str
+    teachers: tuple[str, ...]
     settings: TrainSettings
-    second_teacher: str = ""
     workers: int = 1
     slots: int = 12288
     reuse: float = 3.0
     bank: int = 500
     renew_every: int = 24
     validation: int = 1024
+    picture: int = 192
     start: str = ""
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.workers < 0 or self.reuse < 1 or self.validation < 1:
@@ -74,17 +83,31 @@ class DistillationPlan:
         """Side of the inputs: the largest of the size schedule."""
         return max(size for _, size in self.settings.size_schedule)
 
-    def factory(self, identities: tuple[str, ...], *, bank: int) -> DistillationFactory:
-        """Build the producer's factory for some identities."""
-        return DistillationFactory(
-            cache=self.portraits,
-            identities=identities,
-            teacher=self.teacher,
-            second_teacher=self.second_teacher,
-            bank=bank,
-            renew_every=self.renew_every,
-            size=self.size,
+    def pictures(self, identities: tuple[str, ...], *, bank: int) -> PictureFactory:
+        """Build the factory of the pictures of some identities."""
+        return PictureFactory(
+            cache=self.portraits, identities=identities, bank=bank, renew_every=self.renew_every, size=self.picture
         )
+
+    def factory(self, identities: tuple[str, ...], *, bank: int) -> DistillationFactory:
+        """Build the factory of judged inputs of some identities."""
+        return DistillationFactory(
+            pictures=self.pictures(identities, bank=bank), teachers=self.teachers, scales=self.scales, size=self.size
+        )
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """What the margins of all teachers but the first are multiplied by, measured on validation identities."""
+        return _measured_scales(self.portraits, self.teachers, self.picture)
+
+
+@cache
+def _measured_scales(portraits: str, teachers: tuple[str, ...], picture: int) -> tuple[float, ...]:
+    if len(teachers) < 2:
+        return ()
+    people = split_identities(PortraitBank(portraits).names).validation
+    make = PictureFactory(cache=portraits, identities=people, size=picture)()
+    return tuple(Judge(teachers).measure_scales(make(np.random.default_rng(SCALES_SEED), SCALES_PICTURES)))
 
 
 def train(plan: DistillationPlan, *, report: Callable[[str], None] = print) -> MobileNetV3Small:
@@ -101,42 +124,85 @@ def train(plan: DistillationPlan, *, report: Callable[[str], None] = print) -> M
     cv2.setNumThreads(1)
     torch.set_num_threads(plan.settings.threads)
     split = split_identities(PortraitBank(plan.portraits).names)
-    rng = np.random.default_rng(VALIDATION_SEED)
-    validation = plan.factory(split.validation, bank=min(plan.bank, 100))()(rng, plan.validation)
-    factory = plan.factory(split.train, bank=plan.bank)
-    student, start = _start(plan.start)
     if not plan.workers:
-        trainer = Trainer(settings=plan.settings, draw=factory(), validation=validation, student=student, report=report)
-        return trainer.run(start=start)
-    pool = ReplayPool(
-        factory=factory,
-        slots=plan.slots,
-        size=plan.size,
-        workers=plan.workers,
-        reuse=plan.reuse,
-        seed=plan.settings.seed,
-        extra=int(bool(plan.second_teacher)),
-    )
+        draw = plan.factory(split.train, bank=plan.bank)()
+        return _trainer(plan, split, draw=draw, report=report).run(start=_checkpoint(plan.start))
+    if torch.device(plan.device).type == "cpu":
+        judged = _judged_pool(plan, split)
+        return _train_from(judged, judged.draw, plan, split, report)
+    pictures = _picture_pool(plan, split, torch.device(plan.device))
+    return _train_from(pictures, _fresh(plan, pictures), plan, split, report)
+
+
+def _train_from(
+    pool: ReplayPool[Any], draw: Producer, plan: DistillationPlan, split: Split, report: Callable[[str], None]
+) -> MobileNetV3Small:
     try:
-        pool.wait_for(plan.slots // 4)
-        trainer = Trainer(
-            settings=plan.settings,
-            draw=pool.draw,
-            validation=validation,
-            student=student,
-            made=lambda: pool.made,
-            report=report,
-        )
-        return trainer.run(start=start)
+        trainer = _trainer(plan, split, draw=draw, report=report, made=lambda: pool.made)
+        pool.wait_for(len(pool) // 4)
+        return trainer.run(start=_checkpoint(plan.start))
     finally:
         pool.close()
 
 
-def _start(start: str) -> tuple[MobileNetV3Small | None, str | None]:
-    """Tell a model folder, whose network is taken, from a checkpoint, which the trainer takes up itself."""
-    if not Path(start).is_dir() or not start:
-        return None, start or None
-    return student_of(start), None
+def _judged_pool(plan: DistillationPlan, split: Split) -> ReplayPool[JudgedBatch]:
+    return ReplayPool(
+        factory=plan.factory(split.train, bank=plan.bank),
+        slots=empty_batch(plan.slots, size=plan.size, extra=len(plan.teachers) - 1),
+        workers=plan.workers,
+        reuse=plan.reuse,
+        seed=plan.settings.seed,
+    )
+
+
+def _picture_pool(plan: DistillationPlan, split: Split, device: torch.device) -> ReplayPool[Pictures]:
+    return ReplayPool(
+        factory=plan.pictures(split.train, bank=plan.bank),
+        slots=empty_pictures(plan.slots, size=plan.picture),
+        workers=plan.workers,
+        reuse=plan.reuse,
+        seed=plan.settings.seed,
+        device=device,
+    )
+
+
+def _fresh(plan: DistillationPlan, pool: ReplayPool[Pictures]) -> Producer:
+    """Judge what is drawn when it is drawn, damaged anew."""
+    device = torch.device(plan.device)
+    judge = Judge(plan.teachers, size=plan.size, scales=plan.scales, device=device)
+
+    def draw(rng: np.random.Generator, count: int) -> JudgedBatch:
+        generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+        return judge(pool.draw(rng, count), generator, fresh=True)
+
+    return draw
+
+
+def _trainer(
+    plan: DistillationPlan,
+    split: Split,
+    *,
+    draw: Producer,
+    report: Callable[[str], None],
+    made: Callable[[], int] | None = None,
+) -> Trainer:
+    rng = np.random.default_rng(VALIDATION_SEED)
+    validation = plan.factory(split.validation, bank=min(plan.bank, 100))()(rng, plan.validation)
+    student = student_of(plan.start) if plan.start and Path(plan.start).is_dir() else None
+    return Trainer(
+        settings=plan.settings,
+        draw=draw,
+        validation=validation,
+        student=student,
+        made=made,
+        device=torch.device(plan.device),
+        report=report,
+    )
+
+
+def _checkpoint(start: str) -> str | None:
+    """Give a checkpoint, which the trainer takes up itself; a model folder is not one."""
+    return start if start and not Path(start).is_dir() else None
 
 
 def student_of(folder: str | Path) -> MobileNetV3Small:
@@ -171,7 +237,7 @@ def export_run(plan: DistillationPlan, folder: str | Path, *, crops: int = 1000)
         "samples_seen": state["samples"],
         "steps": state["step"],
         "settings": asdict(plan.settings),
-        "teachers": [Path(p).name for p in (plan.teacher, plan.second_teacher) if p],
+        "teachers": [Path(p).name for p in plan.teachers],
         "curves": state["curves"],
     }
     facts = card_facts(network, report, size=plan.size, run=run)

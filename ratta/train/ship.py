@@ -2,8 +2,8 @@
 
 Two development sets, both of people the network was not trained on:
 
-- *distillation inputs* with the teacher's opinion. The student's margin imitates the teacher's, so temperature, bias
-  and thresholds are fitted to the teacher's verdict; inputs of which the teacher itself is unsure are left out.
+- *distillation inputs* with the teachers' opinion. The student's margin imitates their mean, so temperature, bias and
+  thresholds are fitted to their verdict; inputs of which they themselves are unsure are left out.
 - *simulated captures* with a true label and species. They give prototypes and canaries, and figures for the card.
 """
 
@@ -26,7 +26,7 @@ from ratta.simulate import SPECIES, PortraitBank, crop_face, simulate_capture
 from ratta.train.pool import Producer
 
 SURE_MARGIN = 1.0
-"""A teacher whose log-odds are nearer to zero than this has no opinion to calibrate against."""
+"""Teachers whose mean log-odds are nearer to zero than this have no opinion to calibrate against."""
 NOT_MEASURED = "Not measured for this model."
 LIVE_POLICY, SPOOF_POLICY = "apcer=0.1", "bpcer=0.1"
 
@@ -40,7 +40,7 @@ class Development:
     portraits : PortraitBank
         Development identities only.
     producer : Producer
-        Makes distillation inputs of the same identities, judged by the teacher.
+        Makes distillation inputs of the same identities, judged by the teachers.
     judged, captures : int
         How many inputs of each kind.
     seed : int
@@ -95,7 +95,7 @@ def ship(
     session, size = OrtSession(graph), int(facts["input"]["size"])
     calibration = calibrate(
         judged_readings(session, development),
-        origin="the teacher's verdict on distillation inputs of development identities",
+        origin="the teachers' verdict on distillation inputs of development identities",
         live_policy=LIVE_POLICY,
         spoof_policy=SPOOF_POLICY,
     )
@@ -122,14 +122,13 @@ def ship(
 
 
 def judged_readings(session: Session, development: Development) -> SourceReadings:
-    """Run the network over distillation inputs; the label is the teacher's verdict, where it is sure."""
+    """Run the network over distillation inputs; the label is the teachers' verdict, where they are sure."""
     rng = np.random.default_rng(development.seed)
 
     def samples() -> Iterator[tuple[NDArray[np.uint8], bool, str, str, str]]:
         for start in range(0, development.judged, 100):
             batch = development.producer(rng, 100)
-            logits = batch.logits.numpy()
-            margins = logits[:, 1] - np.logaddexp(logits[:, 0], logits[:, 2])
+            margins = batch.target_margin.numpy()
             for index in np.flatnonzero(np.abs(margins) >= SURE_MARGIN):
                 live = bool(margins[index] > 0)
                 species = "" if live else "judged spoof"

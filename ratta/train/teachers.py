@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ratta.errors import DataError, TrainingError
 from ratta.train.checkpoint import load_checkpoint
 from ratta.train.network import NETWORKS, Network, make_network
+from ratta.train.onnx_network import OnnxNetwork
 
 SILENT_FACE_SIZE = 80
 GROUPS = (("conv_23", "conv_3"), ("conv_34", "conv_4"), ("conv_45", "conv_5"))
@@ -333,31 +334,22 @@ class OnnxTeacher:
         divisor: float = 255.0,
         live: int = 0,
     ) -> None:
-        import onnxruntime
-
         self.path = Path(path)
         self.size = size
         self.crop_scale = crop_scale
         self.bgr = bgr
         self.divisor = divisor
         self.live = live
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise DataError(f"teacher {self.path.name}: expected a readable ONNX file, got {error}") from error
-        self._input = self._session.get_inputs()[0].name
+        self.network = OnnxNetwork(path).eval().requires_grad_(False)
         self.widths: dict[str, int] = {}
 
     def opinion(self, view: Tensor) -> Opinion:
         """Judge ``(N, 3, size, size) float32`` RGB, 0-255."""
-        pixels = view.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        return Opinion(margin=torch.from_numpy(self.live_margin(pixels)).to(view.device))
+        ordered = view.flip(1) if self.bgr else view
+        return Opinion(margin=live_margin(self.network.to(view.device)(ordered / self.divisor), live=self.live))
 
     def live_margin(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Log-odds of live for crops ``(N, size, size, 3)`` uint8 RGB, ``(N,) float32``."""
-        ordered = pixels[..., ::-1] if self.bgr else pixels
-        planes = np.ascontiguousarray(ordered.transpose(0, 3, 1, 2), dtype=np.float32) / np.float32(self.divisor)
-        logits = torch.from_numpy(np.asarray(self._session.run(None, {self._input: planes})[0]))
-        return live_margin(logits, live=self.live).numpy().astype(np.float32)
+        with torch.inference_mode():
+            margin = self.opinion(torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float()).margin
+        return margin.numpy().astype(np.float32)

@@ -13,9 +13,9 @@ from ratta.errors import InputError
 from ratta.simulate import PortraitBank, prepare_portraits
 from ratta.train.development import development_samples
 from ratta.train.distil import flip, retone, student_pixels
-from ratta.train.factory import DistillationFactory, split_identities
-from ratta.train.inputs import OPERATIONS, InputMaker, cut_mix, held_medium, random_crop
-from ratta.train.pool import CHUNK, ReplayPool
+from ratta.train.factory import DistillationFactory, PictureFactory, split_identities
+from ratta.train.inputs import OPERATIONS, InputMaker, cut_mix, held_medium, random_crop, random_scale
+from ratta.train.pool import CHUNK, ReplayPool, empty_batch, empty_pictures
 
 
 @pytest.fixture
@@ -69,17 +69,31 @@ def test_random_crops_have_the_size_asked_for(cache: Path) -> None:
     """Whatever the scale, the crop is square and of the given side."""
     cutout = PortraitBank(cache)[0]
     rng = np.random.default_rng(5)
-    assert {random_crop(rng, cutout.rgba, cutout.box, 40).shape for _ in range(10)} == {(40, 40, 4)}
+    scales = [random_scale(rng, cutout.rgba, cutout.box) for _ in range(40)]
+    assert {random_crop(rng, cutout.rgba, cutout.box, 40, scale=scale).shape for scale in scales} == {(40, 40, 4)}
+
+
+def test_no_scale_is_wider_than_the_canvas() -> None:
+    """A face that fills half of its canvas is cropped at most twice as wide as itself."""
+    rng = np.random.default_rng(6)
+    scales = [random_scale(rng, np.zeros((80, 100, 3), np.uint8), (20.0, 20.0, 60.0, 50.0)) for _ in range(200)]
+    assert min(scales) >= 1
+    assert max(scales) == 2
+
+
+def pictures_of(cache: Path, *people: str, size: int = 48) -> PictureFactory:
+    """Pictures of some of the noise people."""
+    return PictureFactory(cache=str(cache), identities=people, size=size)
 
 
 def test_pool_fills_and_gives_what_the_teacher_said(cache: Path, silent_face_file: Path) -> None:
     """A worker process fills the slots; a draw gives inputs with opinions, and dead workers are noticed."""
-    factory = DistillationFactory(cache=str(cache), identities=("p0", "p1"), teacher=str(silent_face_file), size=48)
-    pool = ReplayPool(factory=factory, slots=2 * CHUNK, size=48, workers=1, reuse=2.0, seed=0)
+    factory = DistillationFactory(pictures=pictures_of(cache, "p0", "p1"), teachers=(str(silent_face_file),), size=32)
+    pool = ReplayPool(factory=factory, slots=empty_batch(2 * CHUNK, size=32), workers=1, reuse=2.0, seed=0)
     try:
         pool.wait_for(CHUNK)
         batch = pool.draw(np.random.default_rng(0), 8)
-        assert batch.pixels.shape == (8, 48, 48, 3)
+        assert batch.pixels.shape == (8, 32, 32, 3)
         assert int(batch.pixels.max()) > 0
         assert batch.logits.shape == (8, 3)
         assert bool(batch.logits.abs().sum() > 0)
@@ -89,10 +103,26 @@ def test_pool_fills_and_gives_what_the_teacher_said(cache: Path, silent_face_fil
         pool.close()
 
 
+def test_pool_of_pictures_brings_every_new_one_near(cache: Path) -> None:
+    """With no teacher, what is drawn is what the worker made, once it was made, also where a copy is drawn from."""
+    slots = empty_pictures(2 * CHUNK, size=48)
+    pool = ReplayPool(factory=pictures_of(cache, "p0", "p1"), slots=slots, workers=1, reuse=1.0, seed=0)
+    pool._near = {name: values.clone() for name, values in slots.fields().items()}
+    pool._far = True
+    try:
+        pool.wait_for(2 * CHUNK)
+        drawn = pool.draw(np.random.default_rng(0), 16)
+        assert drawn.pixels.flatten(1).max(1).values.min() > 0
+        assert float(drawn.scale.min()) >= 1
+        assert torch.equal(pool._near["pixels"], slots.pixels)
+    finally:
+        pool.close()
+
+
 def test_two_teachers_share_the_target(cache: Path, silent_face_file: Path) -> None:
     """The target margin is the mean of both teachers' margins."""
     name = str(silent_face_file)
-    factory = DistillationFactory(cache=str(cache), identities=("p0",), teacher=name, second_teacher=name, size=48)
+    factory = DistillationFactory(pictures=pictures_of(cache, "p0"), teachers=(name, name), size=32)
     batch = factory()(np.random.default_rng(0), 4)
     torch.testing.assert_close(batch.target_margin, batch.extra[:, 0])
 
