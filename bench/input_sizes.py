@@ -6,8 +6,8 @@ people, AUC and EER on real captures (measured on only), and milliseconds of one
 
     python bench/input_sizes.py --bundle models/ratta-mnv3s-128 --portraits cache --data nuaa-dev --peers peers
 
-Bias: one corpus of prints that are softer than life, which likes fine detail; the teachers look at 80 pixels; the pictures
-are 192 pixels wide, so that 224 is blown up.
+Bias: one corpus of prints that are softer than life, which likes fine detail; the teachers look at 80 pixels; the
+pictures are 192 pixels wide, so that 224 is blown up.
 """
 
 from __future__ import annotations
