@@ -12,7 +12,8 @@ import torch
 
 from ratta.errors import InputError, TrainingError
 from ratta.simulate import prepare_portraits
-from ratta.train import DistillationPlan, TrainSettings, train
+from ratta.train import DistillationPlan, TrainSettings, run, train
+from ratta.train.factory import split_identities
 from ratta.train.loop import Loop, load_checkpoint
 
 
@@ -24,6 +25,12 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = cv2.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), (120, 120))
         cv2.imwrite(str(folder / f"p{index}.png"), picture)
     return prepare_portraits(folder, folder / "cache", detect=lambda _: (36.0, 30.0, 84.0, 90.0))
+
+
+@pytest.fixture(autouse=True)
+def few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen pictures tell how far margins spread."""
+    monkeypatch.setattr(run, "SCALES_PICTURES", 16)
 
 
 @pytest.fixture
@@ -99,11 +106,9 @@ def test_a_plan_that_cannot_work_is_refused_at_once(plan: DistillationPlan, chan
 
 def test_weights_that_are_no_numbers_are_never_saved(plan: DistillationPlan, tmp_path: Path) -> None:
     """The older checkpoint stays, and the error says what to do."""
-    from ratta.train.run import _trainer, split_identities
-
     split = split_identities([f"p{i}" for i in range(10)])
     factory = plan.factory(split.train, bank=0)
-    trainer = _trainer(plan, split, draw=factory(), report=lambda _: None)
+    trainer = run._trainer(plan, split, draw=factory(), report=lambda _: None)
     (tmp_path / "run").mkdir()
     kept = trainer.checkpoint().read_bytes()
     with torch.no_grad():
