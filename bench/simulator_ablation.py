@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from adaptation_sources import BATCH, SIZE, TONES, batches
 from torch import nn
-from training_auc import CROP_SCALE, cell, compare, counts, real_part, write
+from training_auc import CROP_SCALE, FOOT, compare, counts, real_part, table, write
 
 from ratta.evaluate import CropSession, read_pool, write_pool
 from ratta.evaluate.sessions import open_pool
@@ -242,18 +242,11 @@ def measure(weights: Path, folder: Path, data: Path, detector: Path, into: Path)
     trained = counts(gather(read_pool(folder / "whole"), name="train"))
     record = {"train": trained, "counts": {k: counts(part) for k, part in parts.items()}, "rows": found}
     columns = (("simulated", "print"), ("simulated", "replay"), ("real", "print"))
-    lines = ["# Simulator with one part left out: AUC\n"]
-    for key, title in (("auc", "AUC"), ("difference", "difference to whole, points")):
-        lines += [f"| {title} | left out | " + " | ".join(map(" ".join, columns)) + " |", "|---" * 5 + "|"]
-        for name in runs:
-            what = "not fine-tuned" if name == "before" else PARTS[name].what
-            cells = [cell(found[kind][name][species], key) for kind, species in columns]
-            lines += [f"| {name} | {what} | {' | '.join(cells)} |"] if any(cells) else []
-        lines += [""]
-    lines += [f"Trained on {trained}, each part alike, {len(SIDES)} epochs at {', '.join(map(str, SIDES))} pixels."]
-    lines += [f"{kind.capitalize()}: {counts(part)}." for kind, part in parts.items()]
-    lines += ["Per cent: mean of three seeds (95 % interval over seeds, Student's t) [over people, bootstrap]."]
-    lines += ["Differences are paired: the same seed, the same people.", ""]
+    lines = ["# Simulator with one part left out\n", "| row | left out of the training captures |", "|---|---|"]
+    lines += [f"| {name} | {PARTS[name].what} |" for name in runs if name in PARTS]
+    lines += ["| before | the weights before fine-tuning |", "", *table(found, columns, reference="whole")]
+    lines += [f"Trained on {trained}, each row alike: {len(SIDES)} epochs at {', '.join(map(str, SIDES))} pixels."]
+    lines += [*(f"{kind.capitalize()}: {counts(part)}." for kind, part in parts.items()), FOOT]
     write(into, "results", record, "\n".join(lines))
     print("\n".join(lines))
 

@@ -97,6 +97,23 @@ def cell(one: Mapping, key: str = "auc") -> str:
     return f"{100 * mean:{sign}.1f}{seeds} [{100 * people[0]:.1f} to {100 * people[1]:.1f}]"
 
 
+def table(found: Mapping[str, Mapping[str, dict]], columns: Sequence[tuple[str, str]], *, reference: str) -> list[str]:
+    """AUC of every row, then differences to the reference; rows that have none are left out."""
+    lines: list[str] = []
+    for key, title in (("auc", "AUC"), ("difference", f"difference to {reference}")):
+        lines += [f"| {title} | " + " | ".join(map(" ".join, columns)) + " |", "|---" * (1 + len(columns)) + "|"]
+        for row in next(iter(found.values())):
+            cells = [cell(found[part][row][species], key) for part, species in columns]
+            lines += [f"| {row} | {' | '.join(cells)} |"] if any(cells) else []
+        lines.append("")
+    return lines
+
+
+FOOT = """Per cent: mean of the seeds (95 % interval over seeds, Student's t) [95 % interval over people, bootstrap].
+Differences are in points and paired: the same seed, the same people on both sides.
+"""
+
+
 def counts(part: Part) -> str:
     each = ", ".join(f"{(part.species == s).sum()} {s}" for s in species_of(part))
     return f"{part.is_live.sum()} live, {each} of {len(set(part.subjects.tolist()))} people"
@@ -142,17 +159,15 @@ def main() -> None:
     if args.teacher:
         rows["the teacher itself"] = [SilentFaceTeacher(args.teacher).live_margin]
     rows = {name: models for name, models in rows.items() if models}
+    first = settings.scenarios[0].name
     found = {
-        name: compare(part, {row: [model(part.pixels) for model in models] for row, models in rows.items()})
+        name: compare(part, {row: [m(part.pixels) for m in models] for row, models in rows.items()}, reference=first)
         for name, part in parts.items()
     }
     columns = [(name, species) for name, part in parts.items() for species in species_of(part)]
-    lines = [f"# {settings.name}: AUC by species\n", "| | seeds | " + " | ".join(" ".join(c) for c in columns) + " |"]
-    lines += ["|---" * (len(columns) + 2) + "|"]
-    for row, models in rows.items():
-        lines.append(f"| {row} | {len(models)} | " + " | ".join(cell(found[p][row][s]) for p, s in columns) + " |")
-    lines += ["", *(f"{name.capitalize()}: {counts(part)}." for name, part in parts.items())]
-    lines += ["Per cent: mean (95 % interval over seeds, Student's t) [95 % interval over people, bootstrap].", ""]
+    lines = [f"# {settings.name}: AUC by species\n", *table(found, columns, reference=first)]
+    lines += [f"{name.capitalize()}: {counts(part)}." for name, part in parts.items()]
+    lines += ["Seeds: " + ", ".join(f"{row} {len(models)}" for row, models in rows.items()) + ".", FOOT]
     record = {"counts": {name: counts(part) for name, part in parts.items()}, "rows": found}
     write(args.write, "auc", record, "\n".join(lines))
     print("\n".join(lines))
