@@ -35,7 +35,17 @@ from training_auc import CROP_SCALE, FOOT, compare, counts, real_part, table, wr
 
 from ratta.evaluate import CropSession, read_pool, write_pool
 from ratta.evaluate.sessions import open_pool
-from ratta.simulate import CAMERAS, DISPLAYS, ILLUMINANTS, PRINTERS, SPECIES, PortraitBank, Session, crop_face
+from ratta.simulate import (
+    CAMERAS,
+    DISPLAYS,
+    ILLUMINANTS,
+    PRINTERS,
+    SPECIES,
+    PortraitBank,
+    Session,
+    crop_face,
+    separability,
+)
 from ratta.simulate import camera as camera_steps
 from ratta.simulate import media as media_steps
 from ratta.simulate import session as session_steps
@@ -223,6 +233,11 @@ def train(weights: Path, folder: Path, names: Sequence[str]) -> None:
             print(f"{path.stem}: {time.process_time() - began:.0f} s", flush=True)
 
 
+def tell_tale(sessions: Sequence[CropSession]) -> dict[str, float]:
+    """AUC of each global statistic alone on training crops: what a network could learn in place of a medium."""
+    return separability(*([one.pixels[0] for one in sessions if one.is_live == live] for live in (True, False)))
+
+
 def measure(weights: Path, folder: Path, data: Path, detector: Path, into: Path) -> None:
     """Write AUCs and nothing else: no picture, name or score of a person."""
     parts = {
@@ -240,11 +255,19 @@ def measure(weights: Path, folder: Path, data: Path, detector: Path, into: Path)
         for kind, part in parts.items()
     }
     trained = counts(gather(read_pool(folder / "whole"), name="train"))
-    record = {"train": trained, "counts": {k: counts(part) for k, part in parts.items()}, "rows": found}
+    told = {name: tell_tale(read_pool(folder / name)) for name in runs if name in PARTS}
+    farthest = {name: max(each, key=lambda s: abs(each[s] - 0.5)) for name, each in told.items()}
+    record = {
+        "train": trained,
+        "statistics": told,
+        "counts": {k: counts(part) for k, part in parts.items()},
+        "rows": found,
+    }
     columns = (("simulated", "print"), ("simulated", "replay"), ("real", "print"))
-    lines = ["# Simulator with one part left out\n", "| row | left out of the training captures |", "|---|---|"]
-    lines += [f"| {name} | {PARTS[name].what} |" for name in runs if name in PARTS]
-    lines += ["| before | the weights before fine-tuning |", "", *table(found, columns, reference="whole")]
+    lines = ["# Simulator with one part left out\n"]
+    lines += ["| row | left out of the training captures | their farthest global statistic, AUC |", "|---|---|---|"]
+    lines += [f"| {n} | {PARTS[n].what} | {stat} {100 * told[n][stat]:.1f} |" for n, stat in farthest.items()]
+    lines += ["| before | the weights before fine-tuning | |", "", *table(found, columns, reference="whole")]
     lines += [f"Trained on {trained}, each row alike: {len(SIDES)} epochs at {', '.join(map(str, SIDES))} pixels."]
     lines += [*(f"{kind.capitalize()}: {counts(part)}." for kind, part in parts.items()), FOOT]
     write(into, "results", record, "\n".join(lines))
