@@ -17,7 +17,7 @@ from ratta.perception import QualityLimits
 from ratta.records import Box, Decision, Reason, Score, Verdict
 from ratta.session import Session
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = [
     "Box",

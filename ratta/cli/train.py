@@ -1,4 +1,4 @@
-"""Train a model: distil one from portraits and a teacher, or run an experiment on labelled data.
+"""Train a model: distil one from portraits and teachers, or run an experiment on labelled data.
 
 With --portraits and --teachers: one command from a folder of portraits (one picture per person) to a bundle that
 `ratta.load` takes. With an experiment file: scenarios on labelled crops of the simulator, of corpora or of your own,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ratta.train import DistillationPlan
 
 LATENCY_SECONDS = 5.0
-HELP = "train a model: from portraits and a teacher, or on labelled data"
+HELP = "train a model: from portraits and teachers, or on labelled data"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     labelled.add_argument("experiment", nargs="?", type=Path, help="experiment file, TOML or JSON")
     labelled.add_argument("--data", nargs="+", metavar="NAME", help="data domains of the file to use, mixed")
     labelled.add_argument("--storage", metavar="URL", help="the study's database, if several machines share it")
-    distilled = parser.add_argument_group("from portraits and a teacher")
+    distilled = parser.add_argument_group("from portraits and teachers")
     distilled.add_argument("--portraits", type=Path, metavar="FOLDER", help="pictures, one per person")
     distilled.add_argument(
         "--teachers",
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a Silent-Face state dictionary, and more or ONNX files",
     )
     distilled.add_argument("--minutes", type=float, default=120.0, help="training time (%(default)s)")
-    distilled.add_argument("--start", type=Path, metavar="CHECKPOINT", help="weights of an earlier run to begin from")
+    distilled.add_argument("--start", type=Path, metavar="PATH", help="checkpoint or model folder to begin from")
     distilled.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="(%(default)s)")
     distilled.add_argument("--device", default="cpu", help="where to learn: cpu or cuda (%(default)s)")
     distilled.add_argument("--batch", type=int, default=96, help="pictures a step (%(default)s)")
@@ -140,7 +140,6 @@ def prepare(portraits: Path, cache: Path) -> Path:
 
 def _plan(args: argparse.Namespace, cache: Path) -> DistillationPlan:
     from ratta.train import DistillationPlan, TrainSettings
-    from ratta.train.distil import LossWeights
 
     return DistillationPlan(
         portraits=str(cache),
@@ -153,6 +152,5 @@ def _plan(args: argparse.Namespace, cache: Path) -> DistillationPlan:
             seconds=60 * args.minutes,
             seed=args.seed,
             batch=args.batch,
-            weights=LossWeights(label=0.1),
         ),
     )

@@ -63,7 +63,7 @@ class Distiller(nn.Module):
 
     @torch.no_grad()
     def fit_standardisation(self, batch: JudgedBatch) -> None:
-        """Take means and spreads of the teacher's features from a batch, so that every feature counts alike."""
+        """Take means and spreads of the first teacher's features from a batch, so that every feature counts alike."""
         for name in _FEATURES:
             values = getattr(batch, name).float()
             axes = (0, 2, 3) if values.ndim == 4 else (0,)
@@ -77,7 +77,7 @@ class Distiller(nn.Module):
         return (values.float() - mean.view(shape)) / std.view(shape)
 
     def forward(self, pixels: Tensor, batch: JudgedBatch) -> dict[str, Tensor]:
-        """Every weighted loss term by name, for pixels ``(N, 3, S, S)`` and the teacher's opinions on them."""
+        """Every weighted loss term by name, for pixels ``(N, 3, S, S)`` and the teachers' opinions on them."""
         out: StudentOutput = self.student(pixels)
         w = self.weights
         margin = batch.target_margin
@@ -139,7 +139,7 @@ def retone(pixels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def student_pixels(batch: JudgedBatch, *, size: int, tone_share: float, generator: torch.Generator) -> Tensor:
-    """Give the student's view: resampled to ``size``, re-toned in part while the teacher's opinion stays."""
+    """Give the student's view: resampled to ``size``, re-toned in part while the teachers' opinions stay."""
     pixels = normalise(batch.pixels)
     toned = int(tone_share * len(pixels))
     if toned:
@@ -150,7 +150,7 @@ def student_pixels(batch: JudgedBatch, *, size: int, tone_share: float, generato
 
 
 def flip(batch: JudgedBatch, generator: torch.Generator) -> JudgedBatch:
-    """Mirror half of a batch together with the teacher's feature maps."""
+    """Mirror half of a batch together with the first teacher's feature maps."""
     chosen = torch.rand(len(batch.pixels), generator=generator).to(batch.pixels.device) < 0.5
     fields = batch.fields()
     for name, axis in (("pixels", 2), ("middle", 3), ("last", 3)):

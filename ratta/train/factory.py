@@ -64,6 +64,9 @@ class PictureFactory:
         Simulated captures kept, and inputs made per new one; see :class:`InputMaker`.
     size : int
         Side of the pictures.
+    remember : bool
+        Whether captures, backdrops and pictures to mix with are kept from one call to the next. Without, a call depends
+        on its generator alone, and costs more.
     """
 
     cache: str
@@ -71,17 +74,19 @@ class PictureFactory:
     bank: int = 0
     renew_every: int = 24
     size: int = 192
+    remember: bool = True
 
     def __call__(self) -> PictureMaker:
         """Open the portraits and give the maker."""
-        maker = InputMaker(
-            portraits=PortraitBank(self.cache, keep=self.identities),
-            size=self.size,
-            bank=self.bank,
-            renew_every=self.renew_every,
-        )
+        portraits = PortraitBank(self.cache, keep=self.identities)
+
+        def new_maker() -> InputMaker:
+            return InputMaker(portraits=portraits, size=self.size, bank=self.bank, renew_every=self.renew_every)
+
+        kept = new_maker()
 
         def make(rng: np.random.Generator, count: int) -> Pictures:
+            maker = kept if self.remember else new_maker()
             made = [maker.make(rng) for _ in range(count)]
             return Pictures(
                 pixels=torch.from_numpy(np.stack([m.pixels for m in made])),

@@ -1,6 +1,6 @@
 """Inputs for distillation: as varied as possible rather than as realistic as possible.
 
-What counts is that the teacher's opinions on them cover its decision boundary: portraits, simulated captures and
+What counts is that the teachers' opinions on them cover their decision boundary: portraits, simulated captures and
 cut-mixes between them, cropped at random scales, then damaged strongly and in many ways.
 """
 

@@ -1,4 +1,6 @@
-"""From pictures to what several teachers say of them, each teacher shown the crop that it was made for.
+"""From pictures to what several teachers say of them, each teacher shown its own crop.
+
+A Silent-Face network is shown 2.7 times the face, also the one that was made for 4.0: no portrait is as wide.
 
 The student may be shown a tighter crop than its teachers: what they saw in the wide view is then what it learns to say
 of the tight one. A phone's crop is not always as wide as a teacher wants it.
@@ -15,6 +17,7 @@ from torch.nn import functional
 
 from ratta.errors import InputError
 from ratta.train.fresh import refresh
+from ratta.train.inputs import UNLABELLED
 from ratta.train.pool import LAST_SIDE, MIDDLE_SIDE, JudgedBatch, Pictures
 from ratta.train.teachers import OnnxTeacher, SilentFaceTeacher, live_margin
 
@@ -67,6 +70,8 @@ class Judge:
         self.others = [
             OnnxTeacher(path) if Path(path).suffix == ".onnx" else SilentFaceTeacher(path) for path in teachers[1:]
         ]
+        if scales and len(scales) != len(self.others):
+            raise InputError(f"scales: expected {len(self.others)}, one a further teacher, got {list(scales)}")
         self.scales = torch.tensor(list(scales) or [1.0] * len(self.others), device=self.device)
         for teacher in (self.first, *self.others):
             teacher.network.to(self.device)
@@ -82,13 +87,16 @@ class Judge:
     def __call__(
         self, pictures: Pictures, generator: torch.Generator, *, fresh: bool = False, zoomed: float = ZOOMED
     ) -> JudgedBatch:
-        """Judge pictures, ``fresh``: damaged anew first; ``zoomed``: share shown to the student as a tighter crop."""
+        """Judge pictures, ``fresh``: damaged anew first; ``zoomed``: share shown to the student as a tighter crop.
+
+        What is damaged anew has no honest label any more.
+        """
         with torch.autocast(self.device.type, enabled=False):
             return self._judge(pictures, generator, fresh=fresh, zoomed=zoomed)
 
     def _judge(self, pictures: Pictures, generator: torch.Generator, *, fresh: bool, zoomed: float) -> JudgedBatch:
         whole = pictures.pixels.to(self.device).permute(0, 3, 1, 2).float() / 255
-        scale = pictures.scale.to(self.device)
+        scale, labels = pictures.scale.to(self.device), pictures.labels.to(self.device)
         if fresh:
             whole = refresh(whole, generator)
         whole = (whole * 255).round()
@@ -100,7 +108,7 @@ class Judge:
         extra = [teacher.opinion(self._view(whole, scale, teacher)).margin for teacher in self.others]
         return JudgedBatch(
             pixels=cut(whole, share, size=self.size).round().to(torch.uint8).permute(0, 2, 3, 1),
-            labels=pictures.labels.to(self.device),
+            labels=torch.full_like(labels, UNLABELLED) if fresh else labels,
             logits=out.logits,
             embedding=out.embedding,
             pooled=out.pooled,

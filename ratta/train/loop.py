@@ -220,7 +220,15 @@ class Loop:
         }
 
     def checkpoint(self) -> Path:
-        """Write ``last.pt`` atomically: an older checkpoint is replaced only by a complete newer one."""
+        """Write ``last.pt`` atomically: an older checkpoint is replaced only by a complete newer one of numbers.
+
+        Raises
+        ------
+        TrainingError
+            If a weight is no longer finite; the older checkpoint stays.
+        """
+        if not all(bool(torch.isfinite(value).all()) for value in self.ema.state_dict().values()):
+            raise TrainingError(f"step {self.step_index}: expected finite weights, got others; lower the rate")
         return save_checkpoint(Path(self.run_settings.folder) / "last.pt", self.state())
 
     def resume(self) -> bool:
@@ -317,7 +325,7 @@ class Trainer(Loop):
         return network
 
     def begin(self) -> None:
-        """Take another run's weights, or learn how the teacher's features are spread."""
+        """Take another run's weights, or learn how the first teacher's features are spread."""
         if self._start is not None:
             self.warm_start(self._start)
         else:
@@ -359,9 +367,14 @@ class Trainer(Loop):
         return f"made {made} size {self.size} {super().told()}"
 
     def warm_start(self, path: str | Path) -> None:
-        """Start from another run's weights, optimiser state and sample count, with a fresh schedule."""
+        """Start from another run's weights and sample count, with a fresh schedule and optimiser.
+
+        A head that does not fit, since there are more teachers now, begins anew.
+        """
         state = load_checkpoint(Path(path))
-        self.model.load_state_dict(state["model"], strict=False)
+        ours = self.model.state_dict()
+        fitting = {k: v for k, v in state["model"].items() if k in ours and ours[k].shape == v.shape}
+        self.model.load_state_dict(fitting, strict=False)
         self.ema.load_state_dict(state["ema"])
         self.samples = state["samples"]
 

@@ -1,6 +1,7 @@
 """An ONNX classifier as a torch module, so that it can judge on the device where the student learns.
 
-Knows the operators of convolutional classifiers and refuses any other by name.
+Knows the operators of convolutional classifiers; :func:`open_classifier` leaves any other file to ONNX Runtime, and
+checks what it takes over against it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
@@ -22,7 +24,15 @@ Attributes = dict[str, Any]
 Operator = Callable[[list[Tensor], Attributes], Tensor]
 
 
+def _check(attributes: Attributes, allowed: dict[str, object]) -> None:
+    """Refuse a value of an attribute that would mean something else here."""
+    for name, value in allowed.items():
+        if attributes.get(name, value) != value:
+            raise DataError(f"attribute {name}: expected {value!r}, got {attributes[name]!r}")
+
+
 def _convolve(inputs: list[Tensor], a: Attributes) -> Tensor:
+    _check(a, {"auto_pad": b"NOTSET"})
     top, left, bottom, right = a.get("pads", [0, 0, 0, 0])
     x = functional.pad(inputs[0], (left, right, top, bottom))
     bias = inputs[2] if len(inputs) > 2 else None
@@ -40,6 +50,7 @@ def _prelu(inputs: list[Tensor], _: Attributes) -> Tensor:
 
 
 def _gemm(inputs: list[Tensor], a: Attributes) -> Tensor:
+    _check(a, {"transA": 0})
     weight = inputs[1].T if a.get("transB") else inputs[1]
     out: Tensor = a.get("alpha", 1.0) * (inputs[0] @ weight)
     if len(inputs) > 2:
@@ -47,7 +58,8 @@ def _gemm(inputs: list[Tensor], a: Attributes) -> Tensor:
     return out
 
 
-def _flatten(inputs: list[Tensor], _: Attributes) -> Tensor:
+def _flatten(inputs: list[Tensor], a: Attributes) -> Tensor:
+    _check(a, {"axis": 1})
     return inputs[0].flatten(1)
 
 
@@ -117,3 +129,49 @@ class OnnxNetwork(nn.Module):
             found[output] = operator([found[name] for name in inputs], attributes)
         result: Tensor = found[self._output]
         return result
+
+
+class RuntimeNetwork(nn.Module):
+    """Any ONNX classifier, run by ONNX Runtime on the CPU wherever its input lies.
+
+    Parameters
+    ----------
+    path : path
+        One float input ``(N, 3, S, S)``.
+
+    Raises
+    ------
+    DataError
+        If the file is not readable.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise DataError(f"{Path(path).name}: expected a readable ONNX file, got {error}") from error
+        self._input = self._session.get_inputs()[0].name
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run ``(N, 3, S, S) float32`` and give the first output."""
+        values = self._session.run(None, {self._input: x.detach().cpu().numpy()})[0]
+        return torch.from_numpy(np.asarray(values)).to(x.device)
+
+
+def open_classifier(path: str | Path, *, size: int) -> OnnxNetwork | RuntimeNetwork:
+    """Open a classifier for inputs of a size: in torch if that says what ONNX Runtime says, else in ONNX Runtime."""
+    runtime = RuntimeNetwork(path)
+    x = torch.rand((2, 3, size, size), generator=torch.Generator().manual_seed(0))
+    try:
+        expected = runtime(x)
+    except Exception as error:
+        raise DataError(f"{Path(path).name}: expected a classifier of (N, 3, {size}, {size}), got {error}") from error
+    try:
+        network = OnnxNetwork(path).eval().requires_grad_(False)
+        same = torch.allclose(network(x), expected, rtol=1e-3, atol=1e-3)
+    except (DataError, LookupError, RuntimeError):
+        return runtime
+    return network if same else runtime

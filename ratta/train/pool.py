@@ -51,7 +51,7 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedBatch:
-    """Inputs with a teacher's opinions.
+    """Inputs with the teachers' opinions.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class JudgedBatch:
     labels : Tensor
         ``(N,) int64``: 1 live, 0 spoof, -1 where the input has no honest label.
     logits, embedding, pooled, middle, last : Tensor
-        The teacher's ``(N, 3)``, ``(N, 128)``, ``(N, 512)``, ``(N, 128, 8, 8)`` and ``(N, 128, 4, 4)``.
+        The first teacher's ``(N, 3)``, ``(N, 128)``, ``(N, 512)``, ``(N, 128, 8, 8)`` and ``(N, 128, 4, 4)``.
     extra : Tensor
         ``(N, E)`` live margins of further teachers (E may be 0).
     """
@@ -133,10 +133,10 @@ def _work(
     cv2.setNumThreads(1)
     parent = os.getppid()
     producer = factory()
-    rng = np.random.default_rng((seed, worker))
+    rng = np.random.default_rng((seed, 0, worker))
     position = first
     while os.getppid() == parent:
-        if counters[0] * CHUNK > counters[1]:
+        if counters[0] * CHUNK >= counters[1]:
             time.sleep(0.02)
             continue
         batch = producer(rng, CHUNK)

@@ -20,6 +20,7 @@ from ratta.evaluate.source import torch_source
 from ratta.simulate.portraits import PortraitBank, crop_face
 from ratta.train.export import ExportReport, card_facts, export_graph, stored_name
 from ratta.train.factory import DistillationFactory, PictureFactory, Split, split_identities
+from ratta.train.fresh import BLOCK
 from ratta.train.judge import Judge
 from ratta.train.loop import Trainer, TrainSettings, load_checkpoint, write_atomically
 from ratta.train.network import MobileNetV3Small
@@ -77,6 +78,12 @@ class DistillationPlan:
                 f"plan: expected workers >= 0, reuse >= 1, validation >= 1, got {self.workers}, {self.reuse}, "
                 f"{self.validation}; correct the plan"
             )
+        if not self.teachers:
+            raise InputError("plan: expected at least one teacher's file, got none; name one")
+        if self.picture % BLOCK:
+            raise InputError(f"plan: expected picture to be a multiple of {BLOCK}, got {self.picture}")
+        if self.device != "cpu" and not self.workers:
+            raise InputError(f"plan: expected workers to make pictures for {self.device}, got none; set workers")
 
     @property
     def size(self) -> int:
@@ -86,7 +93,12 @@ class DistillationPlan:
     def pictures(self, identities: tuple[str, ...], *, bank: int) -> PictureFactory:
         """Build the factory of the pictures of some identities."""
         return PictureFactory(
-            cache=self.portraits, identities=identities, bank=bank, renew_every=self.renew_every, size=self.picture
+            cache=self.portraits,
+            identities=identities,
+            bank=bank,
+            renew_every=self.renew_every,
+            size=self.picture,
+            remember=self.workers > 0,
         )
 
     def factory(self, identities: tuple[str, ...], *, bank: int) -> DistillationFactory:
@@ -236,7 +248,8 @@ def export_run(plan: DistillationPlan, folder: str | Path, *, crops: int = 1000)
     run: dict[str, Any] = {
         "samples_seen": state["samples"],
         "steps": state["step"],
-        "settings": asdict(plan.settings),
+        "settings": {name: value for name, value in asdict(plan.settings).items() if name != "folder"},
+        "teacher_scales": [1.0, *plan.scales],
         "teachers": [Path(p).name for p in plan.teachers],
         "curves": state["curves"],
     }

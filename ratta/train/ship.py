@@ -28,7 +28,7 @@ from ratta.train.pool import Producer
 SURE_MARGIN = 1.0
 """Teachers whose mean log-odds are nearer to zero than this have no opinion to calibrate against."""
 NOT_MEASURED = "Not measured for this model."
-LIVE_POLICY, SPOOF_POLICY = "apcer=0.1", "bpcer=0.1"
+LIVE_POLICY, SPOOF_POLICY = "apcer=0.05", "bpcer=0.05"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ratta.errors import DataError, TrainingError
 from ratta.train.checkpoint import load_checkpoint
 from ratta.train.network import NETWORKS, Network, make_network
-from ratta.train.onnx_network import OnnxNetwork
+from ratta.train.onnx_network import open_classifier
 
 SILENT_FACE_SIZE = 80
 GROUPS = (("conv_23", "conv_3"), ("conv_34", "conv_4"), ("conv_45", "conv_5"))
@@ -340,7 +340,7 @@ class OnnxTeacher:
         self.bgr = bgr
         self.divisor = divisor
         self.live = live
-        self.network = OnnxNetwork(path).eval().requires_grad_(False)
+        self.network = open_classifier(path, size=size)
         self.widths: dict[str, int] = {}
 
     def opinion(self, view: Tensor) -> Opinion:

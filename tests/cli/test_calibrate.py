@@ -14,14 +14,18 @@ cv2 = pytest.importorskip("cv2")
 
 @pytest.fixture
 def recordings(tmp_path, simulated):
-    """`recordings(count)`: a manifest of so many sessions of one crop each, a face box in its middle."""
+    """`recordings(count)`: a manifest of so many sessions of one crop each, a face box in its middle.
+
+    Without the one print that the shipped model takes for live: a gate lets nobody teach where classes overlap.
+    """
+    told = [one for index, one in enumerate(simulated) if index != 1]
 
     def make(count):
         names = "path label species subject session camera split x_min y_min x_max y_max".split()  # noqa: SIM905
         rng = np.random.default_rng(0)
         rows = []
         for index in range(count):
-            crop, is_live, species = simulated[index % len(simulated)]
+            crop, is_live, species = told[index % len(told)]
             seen = np.clip(crop + rng.normal(0, 4, crop.shape), 0, 255).astype(np.uint8)
             wide = cv2.resize(seen, (270, 270), interpolation=cv2.INTER_CUBIC)
             cv2.imwrite(str(tmp_path / f"{index}.png"), wide[..., ::-1])

@@ -112,19 +112,29 @@ def test_pool_of_pictures_brings_every_new_one_near(cache: Path) -> None:
     try:
         pool.wait_for(2 * CHUNK)
         drawn = pool.draw(np.random.default_rng(0), 16)
-        assert drawn.pixels.flatten(1).max(1).values.min() > 0
-        assert float(drawn.scale.min()) >= 1
-        assert torch.equal(pool._near["pixels"], slots.pixels)
     finally:
         pool.close()
+    assert drawn.pixels.flatten(1).max(1).values.min() > 0
+    assert float(drawn.scale.min()) >= 1
+    assert torch.equal(pool._near["pixels"], slots.pixels)
 
 
 def test_two_teachers_share_the_target(cache: Path, silent_face_file: Path) -> None:
-    """The target margin is the mean of both teachers' margins."""
+    """The target margin is the mean of both teachers' margins, the second one's scaled."""
     name = str(silent_face_file)
-    factory = DistillationFactory(pictures=pictures_of(cache, "p0"), teachers=(name, name), size=32)
+    factory = DistillationFactory(pictures=pictures_of(cache, "p0"), teachers=(name, name), scales=(3.0,), size=32)
     batch = factory()(np.random.default_rng(0), 4)
-    torch.testing.assert_close(batch.target_margin, batch.extra[:, 0])
+    first = batch.logits[:, 1] - torch.logsumexp(batch.logits[:, [0, 2]], 1)
+    torch.testing.assert_close(batch.extra[:, 0], 3 * first)
+    torch.testing.assert_close(batch.target_margin, 2 * first)
+
+
+def test_makers_that_forget_depend_on_their_generator_alone(cache: Path) -> None:
+    """Whatever was made before, the same generator gives the same pictures: what an exact resume needs."""
+    factory = PictureFactory(cache=str(cache), identities=("p0", "p1"), bank=2, renew_every=8, size=48, remember=False)
+    used, fresh = factory(), factory()
+    used(np.random.default_rng(1), 12)
+    assert torch.equal(used(np.random.default_rng(2), 12).pixels, fresh(np.random.default_rng(2), 12).pixels)
 
 
 def test_flip_mirrors_pixels_and_maps_together(producer) -> None:  # type: ignore[no-untyped-def]

@@ -10,7 +10,7 @@ import torch
 
 from ratta.errors import DataError, InputError
 from ratta.train.judge import Judge, cut
-from ratta.train.onnx_network import OnnxNetwork
+from ratta.train.onnx_network import OnnxNetwork, RuntimeNetwork, open_classifier
 from ratta.train.pool import Pictures
 from ratta.train.teachers import OnnxTeacher
 
@@ -65,7 +65,7 @@ def classifier(tmp_path: Path) -> Path:
     graph = helper.make_graph(
         nodes,
         "classifier",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 32, 32])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])],
         [numpy_helper.from_array(values, name) for name, values in weights.items()],
     )
@@ -117,6 +117,67 @@ def test_each_teacher_sees_its_own_crop(silent_face_file: Path, classifier: Path
     there = judge(wide, generator, zoomed=0.0).extra
     here = judge(middle, generator, zoomed=0.0).extra
     torch.testing.assert_close(there, here, atol=2e-2, rtol=0)
+
+
+def test_the_first_teacher_is_asked_in_its_own_colours(silent_face_file: Path) -> None:
+    """Pictures of its own size and scale get the verdict that the teacher gives by itself."""
+    judge = Judge((str(silent_face_file),), size=32)
+    shown = pictures(3, scale=2.7, size=80)
+    batch = judge(shown, torch.Generator().manual_seed(0), zoomed=0.0)
+    smooth = cut(shown.pixels.permute(0, 3, 1, 2).float(), torch.ones(3), size=80).permute(0, 2, 3, 1)
+    seen = smooth.round().to(torch.uint8)
+    expected, backwards = judge.first(seen.numpy()).logits, judge.first(seen.flip(3).numpy()).logits
+    assert float((batch.logits - expected).norm()) < 0.1 * float((backwards - expected).norm())
+
+
+def test_feature_maps_follow_the_students_view(silent_face_file: Path) -> None:
+    """What a zoomed student is to say of a place is what its teacher said of that place."""
+    judge = Judge((str(silent_face_file),), size=32)
+    shown = pictures(4, scale=2.7, size=80)
+    plain = judge(shown, torch.Generator().manual_seed(0), zoomed=0.0)
+    tight = judge(shown, torch.Generator().manual_seed(0), zoomed=1.0)
+    again = torch.Generator().manual_seed(0)
+    torch.rand(4, generator=again)
+    share = (1 / shown.scale) ** torch.rand(4, generator=again)
+    whole = judge.first.network(cut(shown.pixels.permute(0, 3, 1, 2).float(), torch.ones(4), size=80).flip(1)).middle
+    torch.testing.assert_close(tight.middle, cut(whole, share, size=8), atol=1e-3, rtol=0)
+    assert float((tight.middle - plain.middle).abs().max()) > 1e-2
+
+
+def test_fresh_damage_leaves_no_label(silent_face_file: Path) -> None:
+    """A live capture with rows of a screen laid on it is nobody's live face."""
+    judge = Judge((str(silent_face_file),), size=32)
+    shown = pictures(4, scale=2.0)
+    named = Pictures(pixels=shown.pixels, labels=torch.ones(4, dtype=torch.int64), scale=shown.scale)
+    assert judge(named, torch.Generator().manual_seed(0)).labels.tolist() == [1] * 4
+    assert judge(named, torch.Generator().manual_seed(0), fresh=True).labels.tolist() == [-1] * 4
+
+
+def test_scales_are_one_a_further_teacher(silent_face_file: Path) -> None:
+    """A scale too many is an error and not a broadcast."""
+    with pytest.raises(InputError, match="scales: expected 0"):
+        Judge((str(silent_face_file),), scales=[1.0])
+
+
+def test_a_classifier_of_another_kind_is_left_to_the_runtime(classifier: Path, tmp_path: Path) -> None:
+    """An operator, or a meaning of one, that is not known here: the same answers, by ONNX Runtime."""
+    assert isinstance(open_classifier(classifier, size=32), OnnxNetwork)
+    for name, change in {
+        "elu": lambda node: setattr(node[8], "op_type", "Elu"),
+        "pads": lambda node: _same_upper(node[0]),
+    }.items():
+        model = onnx.load(classifier)
+        change(model.graph.node)
+        onnx.save(model, tmp_path / f"{name}.onnx")
+        network = open_classifier(tmp_path / f"{name}.onnx", size=32)
+        assert isinstance(network, RuntimeNetwork)
+        assert network(torch.rand((2, 3, 32, 32))).shape == (2, 2)
+
+
+def _same_upper(node) -> None:  # type: ignore[no-untyped-def]
+    for attribute in [a for a in node.attribute if a.name == "pads"]:
+        node.attribute.remove(attribute)
+    node.attribute.append(onnx.helper.make_attribute("auto_pad", "SAME_UPPER"))
 
 
 def test_zoomed_student_sees_less_than_its_teachers(silent_face_file: Path) -> None:

@@ -1,0 +1,113 @@
+"""A whole distillation by its plan, in small: what is refused, what is made, what a resumed run repeats."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from ratta.errors import InputError, TrainingError
+from ratta.simulate import prepare_portraits
+from ratta.train import DistillationPlan, TrainSettings, train
+from ratta.train.loop import Loop, load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten noise people, prepared."""
+    folder, rng = tmp_path_factory.mktemp("portraits"), np.random.default_rng(0)
+    for index in range(10):
+        picture = cv2.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), (120, 120))
+        cv2.imwrite(str(folder / f"p{index}.png"), picture)
+    return prepare_portraits(folder, folder / "cache", detect=lambda _: (36.0, 30.0, 84.0, 90.0))
+
+
+@pytest.fixture
+def plan(tmp_path: Path, portraits: Path, silent_face_file: Path) -> DistillationPlan:
+    """Two steps with two teachers, inputs made in the loop."""
+    return DistillationPlan(
+        portraits=str(portraits),
+        teachers=(str(silent_face_file), str(silent_face_file)),
+        workers=0,
+        bank=0,
+        validation=4,
+        picture=48,
+        settings=TrainSettings(folder=str(tmp_path / "run"), steps=2, batch=4, size_schedule=((0.0, 32),)),
+    )
+
+
+def test_a_plan_trains_and_resumes_to_the_same_weights(
+    plan: DistillationPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One step, an end, and one more step equal two steps: also what was made before the break does not count."""
+    whole = train(plan, report=lambda _: None).state_dict()
+    settings = replace(plan.settings, folder=str(tmp_path / "broken"))
+    broken = replace(plan, settings=settings)
+    step = Loop.step
+    calls: list[int] = []
+
+    def breaking(self):  # type: ignore[no-untyped-def]
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(1)
+        out = step(self)
+        self.checkpoint()
+        return out
+
+    monkeypatch.setattr(Loop, "step", breaking)
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, report=lambda _: None)
+    monkeypatch.undo()
+    assert load_checkpoint(tmp_path / "broken" / "last.pt")["step"] == 1
+    resumed = train(broken, report=lambda _: None).state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_scales_are_measured_and_equal_teachers_need_none(plan: DistillationPlan) -> None:
+    """A second teacher that is the first again is scaled by one."""
+    assert plan.scales == pytest.approx((1.0,), abs=1e-4)
+    assert replace(plan, teachers=plan.teachers[:1]).scales == ()
+
+
+def test_weights_of_a_run_with_fewer_teachers_can_be_taken_up(plan: DistillationPlan, tmp_path: Path) -> None:
+    """The head for the further teachers begins anew, everything else is taken."""
+    alone = replace(plan, teachers=plan.teachers[:1])
+    train(alone, report=lambda _: None)
+    settings = replace(plan.settings, folder=str(tmp_path / "more"))
+    train(replace(plan, start=str(tmp_path / "run" / "last.pt"), settings=settings), report=lambda _: None)
+    assert load_checkpoint(tmp_path / "more" / "last.pt")["samples"] == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"teachers": ()}, "at least one teacher"),
+        ({"picture": 100}, "multiple of 8"),
+        ({"device": "cuda"}, "expected workers"),
+        ({"reuse": 0.5}, "reuse >= 1"),
+    ],
+)
+def test_a_plan_that_cannot_work_is_refused_at_once(plan: DistillationPlan, change, message) -> None:  # type: ignore[no-untyped-def]
+    """Before anything is read or made."""
+    with pytest.raises(InputError, match=message):
+        replace(plan, **change)
+
+
+def test_weights_that_are_no_numbers_are_never_saved(plan: DistillationPlan, tmp_path: Path) -> None:
+    """The older checkpoint stays, and the error says what to do."""
+    from ratta.train.run import _trainer, split_identities
+
+    split = split_identities([f"p{i}" for i in range(10)])
+    factory = plan.factory(split.train, bank=0)
+    trainer = _trainer(plan, split, draw=factory(), report=lambda _: None)
+    (tmp_path / "run").mkdir()
+    kept = trainer.checkpoint().read_bytes()
+    with torch.no_grad():
+        next(trainer.ema.parameters()).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="expected finite weights"):
+        trainer.checkpoint()
+    assert (tmp_path / "run" / "last.pt").read_bytes() == kept
