@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,6 +39,17 @@ def test_moire_is_not_painted_on() -> None:
     """A lens that resolves nothing at the grid's frequency leaves a flat field."""
     grid = media.grid_at_sensor(np.eye(3), 64, 64, cells_per_unit=0.93)
     assert np.ptp(media.pixel_grid(grid, DISPLAYS["monitor"], lens_sigma_px=2.0)) < 1e-2
+
+
+def test_a_screen_without_gaps_and_a_print_without_dots_have_no_grid() -> None:
+    """What bench/simulator_ablation.py leaves out by these values is gone, and nothing else with it."""
+    grid = media.grid_at_sensor(np.eye(3), 64, 64, cells_per_unit=0.3)
+    for display in DISPLAYS.values():
+        full = replace(display, stripe_duty=1.0, row_duty=1.0)
+        assert (np.asarray(media.pixel_grid(grid, full, lens_sigma_px=0.3)) == 1).all()
+    picture = np.full((64, 64, 3), 0.5, np.float32)
+    assert (media.halftone(picture, grid, 0.3, depth=0.0) == picture).all()
+    assert (media.halftone(picture, grid, 0.3, depth=1.0) != picture).any()
 
 
 @pytest.mark.parametrize("kelvin", [2500.0, 4000.0, 6500.0, 9000.0])

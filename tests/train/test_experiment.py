@@ -179,7 +179,7 @@ def test_the_committed_experiments_fit() -> None:
     folder = Path(__file__).parents[2] / "bench" / "experiments"
     if not folder.is_dir():
         pytest.skip("the experiments are not part of the installed package")
-    for name in ("four-scenarios.toml", "distillation-forms.toml"):
+    for name in ("labels-and-teacher.toml", "four-scenarios.toml", "distillation-forms.toml"):
         settings = parse_training(read_settings(folder / name), where=name)
         assert folder / "corpora" / "portraits" == settings.data["simulated"].portraits  # type: ignore[union-attr]
     assert folder / "corpora" in settings.scenarios[-1].teachers[1].path.parents  # type: ignore[union-attr]
