@@ -200,14 +200,27 @@ def fine_tune(network: MobileNetV3Small, corpus: Path, tone: Tone, *, seed: int)
     crops = np.concatenate([one.pixels for one in sessions])
     is_live = np.array([one.is_live for one in sessions])
     rng = np.random.default_rng(seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    tune(network, [batches(crops, is_live, tone, rng, side=side) for side in SIDES], is_live, rate=RATE, decay=DECAY)
+    return settle(network, batches(crops, is_live, tone, rng, side=SIZE))
+
+
+def tune(
+    network: nn.Module,
+    epochs: Sequence[Iterator[tuple[torch.Tensor, torch.Tensor]]],
+    is_live: np.ndarray,
+    *,
+    rate: float,
+    decay: float,
+) -> None:
+    """Tune every weight on epochs of batches with labels, in one cycle of AdamW, both classes weighing alike."""
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=RATE, total_steps=len(SIDES) * (len(crops) // BATCH), pct_start=0.15, cycle_momentum=False
+        optimiser, max_lr=rate, total_steps=len(epochs) * (len(is_live) // BATCH), pct_start=0.15, cycle_momentum=False
     )
     weights = torch.tensor([is_live.mean(), 1 - is_live.mean()], dtype=torch.float32)
-    for epoch, side in enumerate(SIDES):
+    for epoch, inputs in enumerate(epochs):
         losses = []
-        for pixels, labels in batches(crops, is_live, tone, rng, side=side):
+        for pixels, labels in inputs:
             loss = nn.functional.cross_entropy(network(pixels).logits, labels, weight=weights)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -215,7 +228,6 @@ def fine_tune(network: MobileNetV3Small, corpus: Path, tone: Tone, *, seed: int)
             schedule.step()
             losses.append(loss.item())
         print(f"  epoch {epoch}: loss {np.mean(losses):.3f}", flush=True)
-    return settle(network, batches(crops, is_live, tone, rng, side=SIZE))
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from measure_real import subjects_of
 
 import ratta
 from ratta.metrics import ScoreSet, Threshold, summary
@@ -34,7 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"SKIPPED: {args.data} is not here; nothing was measured", file=sys.stderr)
         return 0
     engine = ratta.load(args.model) if args.model else ratta.load()
-    first, last = (int(part) for part in args.subjects.split("-"))
     shown: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     scores: list[float] = []
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subjects: list[str] = []
     for path in sorted(args.data.glob("*/*/*.jpg")):
         kind, subject = path.parent.parent.name, path.parent.name
-        if not first <= int(subject) <= last:
+        if subject not in subjects_of(args.subjects):
             continue
         shown[kind] += 1
         decision = engine.score(cv2.imread(str(path)))

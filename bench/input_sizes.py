@@ -21,8 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure_real import Face, Model, equal_error_threshold, read_faces, score_all
-from numpy.typing import NDArray
+from measure_real import Face, Model, equal_error_threshold, read_faces, score_all, subjects_of
 
 from ratta.bench.swap import swap_rows
 from ratta.simulate import PortraitBank
@@ -32,6 +31,7 @@ from ratta.train.factory import PictureFactory, split_identities
 from ratta.train.judge import Judge, cut
 from ratta.train.network import MobileNetV3Small
 from ratta.train.run import parity_crops, student_of
+from ratta.train.supervised import margins
 
 SIZES, SCALES, PICTURES = (96, 128, 160, 192, 224), (2.7, 1.8, 1.15), 400
 TEACHERS = (
@@ -39,14 +39,6 @@ TEACHERS = (
     "silent-face/4_0_0_80x80_MiniFASNetV1SE.pth",
     "face-antispoof-onnx/MiniFASNetV2-SE-128.onnx",
 )
-
-
-def margins(network: MobileNetV3Small, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Live margins of ``(N, S, S, 3) uint8`` RGB."""
-    chunks = torch.from_numpy(crops).permute(0, 3, 1, 2).float().div(255).split(64)
-    with torch.no_grad():
-        logits = torch.cat([network(chunk).logits for chunk in chunks])
-    return (logits[:, 1] - logits[:, 0]).numpy()
 
 
 def fits(network: MobileNetV3Small, portraits: Path, peers: Path) -> dict[int, float]:
@@ -96,8 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     torch.set_num_threads(1)
     network = student_of(args.bundle).eval()
-    subjects = {f"{number:04d}" for number in range(1, 9)}
-    faces = read_faces(args.data, args.peers / "face-antispoof-onnx" / "yunet.onnx", subjects)
+    faces = read_faces(args.data, args.peers / "face-antispoof-onnx" / "yunet.onnx", subjects_of("1-8"))
     fit, time = fits(network, args.portraits, args.peers), latencies(network, args.portraits)
     titles = [f"AUC, EER at {scale:g}" for scale in SCALES]
     print(" | ".join(["| input", "ms", "R2 of the teachers", *titles]), "|\n|" + "---|" * (3 + len(SCALES)))

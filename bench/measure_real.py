@@ -83,6 +83,12 @@ def peer_models(folder: Path) -> list[Model]:
     return found
 
 
+def subjects_of(range_text: str) -> set[str]:
+    """Names of the subjects ``first-last``, both included."""
+    first, last = (int(part) for part in range_text.split("-"))
+    return {f"{number:04d}" for number in range(first, last + 1)}
+
+
 def read_faces(folder: Path, detector: Path, subjects: set[str]) -> list[Face]:
     """Every picture of the given subjects in which a face is found."""
     net = cv2.FaceDetectorYN.create(str(detector), "", (320, 320), 0.6)
@@ -191,9 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"SKIPPED: {args.data.name}: no such folder, nothing was measured", file=sys.stderr)
         return 0
     cv2.setNumThreads(1)
-    first, last = (int(part) for part in args.subjects.split("-"))
     detector = args.peers / "face-antispoof-onnx" / "yunet.onnx"
-    faces = read_faces(args.data, detector, {f"{i:04d}" for i in range(first, last + 1)})
+    faces = read_faces(args.data, detector, subjects_of(args.subjects))
     development: list[Face] = []
     if args.portraits:
         from ratta.train.factory import split_identities

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from measure_real import Face, Model, onnx_student, peer_models, read_faces, score_all
+from measure_real import Face, Model, onnx_student, peer_models, read_faces, score_all, subjects_of
 
 from ratta.bundle import read_bundle
 from ratta.metrics import Estimate, Rate, ScoreSet, Threshold, summary
@@ -49,9 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.data.is_dir():
         print(f"SKIPPED: {args.data} is not here; nothing was measured", file=sys.stderr)
         return 0
-    first, last = (int(part) for part in args.subjects.split("-"))
-    subjects = {f"{number:04d}" for number in range(first, last + 1)}
-    faces = read_faces(args.data, args.peers / "face-antispoof-onnx" / "yunet.onnx", subjects)
+    detector = args.peers / "face-antispoof-onnx" / "yunet.onnx"
+    faces = read_faces(args.data, detector, subjects_of(args.subjects))
     calibration = read_bundle(args.bundle).calibration
     logit = np.log(calibration.live_threshold / (1 - calibration.live_threshold))
     margin = float((logit - calibration.bias) * calibration.temperature)

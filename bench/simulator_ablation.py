@@ -29,7 +29,7 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 import torch
-from adaptation_sources import BATCH, SIZE, TONES, batches
+from adaptation_sources import SIZE, TONES, batches, tune
 from torch import nn
 from training_auc import CROP_SCALE, FOOT, compare, counts, real_part, table, write
 
@@ -205,19 +205,12 @@ def fine_tune(weights: Path, sessions: Sequence[CropSession], *, seed: int) -> n
             layer.momentum = MOMENTUM
     crops = np.concatenate([one.pixels for one in sessions])
     is_live = np.array([one.is_live for one in sessions])
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=RATE, total_steps=len(SIDES) * (len(crops) // BATCH), pct_start=0.15, cycle_momentum=False
-    )
-    balance = torch.tensor([is_live.mean(), 1 - is_live.mean()], dtype=torch.float32)
-    for side in SIDES:
+
+    def inputs(side: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         for pixels, labels in batches(crops, is_live, TONES["weak"], rng, side=side):
-            shown = pixels.contiguous(memory_format=torch.channels_last)
-            loss = nn.functional.cross_entropy(network(shown).logits, labels, weight=balance)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+            yield pixels.contiguous(memory_format=torch.channels_last), labels
+
+    tune(network, [inputs(side) for side in SIDES], is_live, rate=RATE, decay=DECAY)
     return network.eval()
 
 

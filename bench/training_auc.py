@@ -21,7 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from measure_real import read_faces
+from measure_real import read_faces, subjects_of
 
 from ratta.evaluate import read_settings
 from ratta.simulate import crop_face
@@ -32,13 +32,12 @@ from ratta.train.scenarios import over_seeds
 from ratta.train.supervised import margins
 from ratta.train.teachers import SilentFaceTeacher, load_network
 
-SUBJECTS = {f"{number:04d}" for number in range(1, 9)}
 CROP_SCALE, RESAMPLES = 2.7, 500
 
 
 def real_part(data: Path, detector: Path, *, size: int) -> Part:
     """Crops of the real subjects that may be looked at, as many as a face is found in."""
-    faces = read_faces(data, detector, SUBJECTS)
+    faces = read_faces(data, detector, subjects_of("1-8"))
     return Part(
         name="real",
         pixels=np.stack([crop_face(face.rgb, face.box, scale=CROP_SCALE, size=size) for face in faces]),

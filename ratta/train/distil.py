@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ratta.train import losses
 from ratta.train.network import Network, StudentOutput, normalise
-from ratta.train.pool import EMBEDDING_WIDTH, LAST_SIDE, MIDDLE_SIDE, POOLED_WIDTH, TEACHER_WIDTH, JudgedBatch
+from ratta.train.pool import EMBEDDING_WIDTH, LAST_SIDE, MIDDLE_SIDE, POOLED_WIDTH, TEACHER_WIDTH, JudgedBatch, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +152,9 @@ def student_pixels(batch: JudgedBatch, *, size: int, tone_share: float, generato
 def flip(batch: JudgedBatch, generator: torch.Generator) -> JudgedBatch:
     """Mirror half of a batch together with the first teacher's feature maps."""
     chosen = torch.rand(len(batch.pixels), generator=generator).to(batch.pixels.device) < 0.5
-    fields = batch.fields()
+    flipped = fields(batch)
     for name, axis in (("pixels", 2), ("middle", 3), ("last", 3)):
-        values = fields[name].clone()
+        values = flipped[name].clone()
         values[chosen] = values[chosen].flip(axis)
-        fields[name] = values
-    return JudgedBatch(**fields)
+        flipped[name] = values
+    return JudgedBatch(**flipped)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from ratta.errors import InputError
 from ratta.train.fresh import refresh
 from ratta.train.inputs import UNLABELLED
-from ratta.train.pool import LAST_SIDE, MIDDLE_SIDE, JudgedBatch, Pictures
+from ratta.train.pool import LAST_SIDE, MIDDLE_SIDE, JudgedBatch, Pictures, bring
 from ratta.train.teachers import OnnxTeacher, SilentFaceTeacher, live_margin
 
 ZOOMED = 0.4
@@ -95,20 +95,20 @@ class Judge:
             return self._judge(pictures, generator, fresh=fresh, zoomed=zoomed)
 
     def _judge(self, pictures: Pictures, generator: torch.Generator, *, fresh: bool, zoomed: float) -> JudgedBatch:
-        whole = pictures.pixels.to(self.device).permute(0, 3, 1, 2).float() / 255
-        scale, labels = pictures.scale.to(self.device), pictures.labels.to(self.device)
+        pictures = bring(pictures, self.device)
+        whole, scale = pictures.pixels.permute(0, 3, 1, 2).float() / 255, pictures.scale
         if fresh:
             whole = refresh(whole, generator)
         whole = (whole * 255).round()
         tight = torch.rand(len(scale), generator=generator, device=self.device) < zoomed
         depth = torch.rand(len(scale), generator=generator, device=self.device)
         share = torch.where(tight, (TIGHTEST / scale).clamp(max=1) ** depth, torch.ones_like(scale))
-        out = self.first.network(self._view(whole, scale, self.first).flip(1))
+        out = self.first.output(self._view(whole, scale, self.first))
         seen = share / (self.first.crop_scale / scale).clamp(max=1)
         extra = [teacher.opinion(self._view(whole, scale, teacher)).margin for teacher in self.others]
         return JudgedBatch(
             pixels=cut(whole, share, size=self.size).round().to(torch.uint8).permute(0, 2, 3, 1),
-            labels=torch.full_like(labels, UNLABELLED) if fresh else labels,
+            labels=torch.full_like(pictures.labels, UNLABELLED) if fresh else pictures.labels,
             logits=out.logits,
             embedding=out.embedding,
             pooled=out.pooled,

@@ -20,7 +20,7 @@ from ratta.train.checkpoint import load_checkpoint, save_checkpoint, write_atomi
 from ratta.train.distil import Distiller, LossWeights, flip, student_pixels
 from ratta.train.network import MobileNetV3Small, Network
 from ratta.train.optim import MuonAdam
-from ratta.train.pool import JudgedBatch, Producer
+from ratta.train.pool import JudgedBatch, Producer, bring
 
 ASK_EVERY = 50
 """Steps between two questions to a GPU whether the loss is still a number."""
@@ -124,7 +124,7 @@ class Loop:
     def run(self) -> Network:
         """Train to the end of the budget, from the folder's checkpoint on, and give the averaged network."""
         torch.set_num_threads(self.run_settings.threads)
-        torch.set_float32_matmul_precision("high")
+        torch.backends.cuda.matmul.allow_tf32 = True
         folder = Path(self.run_settings.folder)
         folder.mkdir(parents=True, exist_ok=True)
         if not self.resume():
@@ -302,7 +302,7 @@ class Trainer(Loop):
         torch.manual_seed(settings.seed)
         self.settings = settings
         self.draw = draw
-        self.validation = validation.to(device or torch.device("cpu"))
+        self.validation = bring(validation, device or torch.device("cpu"))
         self.made = made
         network = student if student is not None else MobileNetV3Small()
         model = Distiller(student=network, extra=validation.extra.shape[1], weights=settings.weights)

@@ -44,21 +44,15 @@ class Pictures:
     labels: Tensor
     scale: Tensor
 
-    def fields(self) -> dict[str, Tensor]:
-        """Every tensor by name."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedBatch:
-    """Inputs with the teachers' opinions.
+    """The student's views, and the teachers' opinions.
 
     Attributes
     ----------
-    pixels : Tensor
-        ``(N, S, S, 3) uint8`` RGB.
-    labels : Tensor
-        ``(N,) int64``: 1 live, 0 spoof, -1 where the input has no honest label.
+    pixels, labels : Tensor
+        As those of :class:`Pictures`.
     logits, embedding, pooled, middle, last : Tensor
         The first teacher's ``(N, 3)``, ``(N, 128)``, ``(N, 512)``, ``(N, 128, 8, 8)`` and ``(N, 128, 4, 4)``.
     extra : Tensor
@@ -80,13 +74,18 @@ class JudgedBatch:
         first = live_margin(self.logits, live=1)[:, None]
         return torch.cat((first, self.extra), 1).mean(1)
 
-    def fields(self) -> dict[str, Tensor]:
-        """Every tensor by name."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
-    def to(self, device: torch.device) -> JudgedBatch:
-        """Give the same batch on another device."""
-        return JudgedBatch(**{name: values.to(device) for name, values in self.fields().items()})
+Batch = TypeVar("Batch", Pictures, JudgedBatch)
+
+
+def fields(batch: Pictures | JudgedBatch) -> dict[str, Tensor]:
+    """Every tensor of a batch by name."""
+    return {name: getattr(batch, name) for name in batch.__dataclass_fields__}
+
+
+def bring(batch: Batch, device: torch.device) -> Batch:
+    """Give the same batch on another device."""
+    return type(batch)(**{name: values.to(device) for name, values in fields(batch).items()})
 
 
 def empty_batch(count: int, *, size: int, extra: int = 0) -> JudgedBatch:
@@ -113,7 +112,6 @@ def empty_pictures(count: int, *, size: int) -> Pictures:
     )
 
 
-Batch = TypeVar("Batch", Pictures, JudgedBatch)
 Producer = Callable[[np.random.Generator, int], JudgedBatch]
 """Makes a judged batch of a given size."""
 PictureMaker = Callable[[np.random.Generator, int], Pictures]
@@ -140,7 +138,7 @@ def _work(
             time.sleep(0.02)
             continue
         batch = producer(rng, CHUNK)
-        for name, values in batch.fields().items():
+        for name, values in fields(batch).items():
             getattr(slots, name)[position : position + CHUNK] = values
         counters[2 + worker] += CHUNK
         counters[0] = counters[2:].sum() // CHUNK
@@ -178,10 +176,10 @@ class ReplayPool(Generic[Batch]):
     ) -> None:
         self.reuse = reuse
         self._slots: Batch = slots
-        for values in slots.fields().values():
+        for values in fields(slots).values():
             values.share_memory_()  # type: ignore[no-untyped-call]
         self._far = device is not None and device.type != "cpu"
-        self._near = {name: values.to(device or values.device) for name, values in slots.fields().items()}
+        self._near = {name: values.to(device or values.device) for name, values in fields(slots).items()}
         self._brought = [0] * workers
         self._per_worker = len(slots.pixels) // workers // CHUNK * CHUNK
         self._counters = torch.zeros(2 + workers, dtype=torch.int64)
@@ -246,7 +244,7 @@ class ReplayPool(Generic[Batch]):
         for worker, made in enumerate(self._counters[2:].tolist() if self._far else []):
             for position in range(max(self._brought[worker], made - self._per_worker), made, CHUNK):
                 start = worker * self._per_worker + position % self._per_worker
-                for name, values in self._slots.fields().items():
+                for name, values in fields(self._slots).items():
                     self._near[name][start : start + CHUNK] = values[start : start + CHUNK].to(self._near[name].device)
             self._brought[worker] = made
 

@@ -24,7 +24,7 @@ from ratta.train.fresh import BLOCK
 from ratta.train.judge import Judge
 from ratta.train.loop import Trainer, TrainSettings, load_checkpoint, write_atomically
 from ratta.train.network import MobileNetV3Small
-from ratta.train.pool import JudgedBatch, Pictures, Producer, ReplayPool, empty_batch, empty_pictures
+from ratta.train.pool import Batch, JudgedBatch, Pictures, Producer, ReplayPool, empty_batch, empty_pictures
 
 VALIDATION_SEED = 7
 SCALES_SEED, SCALES_PICTURES = 13, 256
@@ -140,10 +140,24 @@ def train(plan: DistillationPlan, *, report: Callable[[str], None] = print) -> M
         draw = plan.factory(split.train, bank=plan.bank)()
         return _trainer(plan, split, draw=draw, report=report).run(start=_checkpoint(plan.start))
     if torch.device(plan.device).type == "cpu":
-        judged = _judged_pool(plan, split)
+        slots = empty_batch(plan.slots, size=plan.size, extra=len(plan.teachers) - 1)
+        judged = _pool(plan, plan.factory(split.train, bank=plan.bank), slots)
         return _train_from(judged, judged.draw, plan, split, report)
-    pictures = _picture_pool(plan, split, torch.device(plan.device))
+    pictures = _pool(plan, plan.pictures(split.train, bank=plan.bank), empty_pictures(plan.slots, size=plan.picture))
     return _train_from(pictures, _fresh(plan, pictures), plan, split, report)
+
+
+def _pool(
+    plan: DistillationPlan, factory: Callable[[], Callable[[np.random.Generator, int], Batch]], slots: Batch
+) -> ReplayPool[Batch]:
+    return ReplayPool(
+        factory=factory,
+        slots=slots,
+        workers=plan.workers,
+        reuse=plan.reuse,
+        seed=plan.settings.seed,
+        device=torch.device(plan.device),
+    )
 
 
 def _train_from(
@@ -155,27 +169,6 @@ def _train_from(
         return trainer.run(start=_checkpoint(plan.start))
     finally:
         pool.close()
-
-
-def _judged_pool(plan: DistillationPlan, split: Split) -> ReplayPool[JudgedBatch]:
-    return ReplayPool(
-        factory=plan.factory(split.train, bank=plan.bank),
-        slots=empty_batch(plan.slots, size=plan.size, extra=len(plan.teachers) - 1),
-        workers=plan.workers,
-        reuse=plan.reuse,
-        seed=plan.settings.seed,
-    )
-
-
-def _picture_pool(plan: DistillationPlan, split: Split, device: torch.device) -> ReplayPool[Pictures]:
-    return ReplayPool(
-        factory=plan.pictures(split.train, bank=plan.bank),
-        slots=empty_pictures(plan.slots, size=plan.picture),
-        workers=plan.workers,
-        reuse=plan.reuse,
-        seed=plan.settings.seed,
-        device=device,
-    )
 
 
 def _fresh(plan: DistillationPlan, pool: ReplayPool[Pictures]) -> Producer:

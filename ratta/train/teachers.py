@@ -289,14 +289,17 @@ class SilentFaceTeacher:
 
     def __call__(self, pixels: NDArray[np.uint8]) -> TeacherOutput:
         """Judge crops ``(N, 80, 80, 3)`` uint8 RGB."""
-        bgr = torch.from_numpy(np.ascontiguousarray(pixels)).flip(-1).permute(0, 3, 1, 2).float()
         with torch.inference_mode():
-            out: TeacherOutput = self.network(bgr)
+            return self.output(torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float())
+
+    def output(self, view: Tensor) -> TeacherOutput:
+        """Everything the network says of ``(N, 3, 80, 80) float32`` RGB, 0-255."""
+        out: TeacherOutput = self.network.to(view.device)(view.flip(1))
         return out
 
     def opinion(self, view: Tensor) -> Opinion:
         """Judge ``(N, 3, 80, 80) float32`` RGB, 0-255."""
-        out: TeacherOutput = self.network.to(view.device)(view.flip(1))
+        out = self.output(view)
         features = {"middle": out.middle, "last": out.last, "embedding": out.embedding}
         return Opinion(margin=out.margin, features=features)
 

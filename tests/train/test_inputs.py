@@ -15,7 +15,7 @@ from ratta.train.development import development_samples
 from ratta.train.distil import flip, retone, student_pixels
 from ratta.train.factory import DistillationFactory, PictureFactory, split_identities
 from ratta.train.inputs import OPERATIONS, InputMaker, cut_mix, held_medium, random_crop, random_scale
-from ratta.train.pool import CHUNK, ReplayPool, empty_batch, empty_pictures
+from ratta.train.pool import CHUNK, ReplayPool, empty_batch, empty_pictures, fields
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_pool_of_pictures_brings_every_new_one_near(cache: Path) -> None:
     """With no teacher, what is drawn is what the worker made, once it was made, also where a copy is drawn from."""
     slots = empty_pictures(2 * CHUNK, size=48)
     pool = ReplayPool(factory=pictures_of(cache, "p0", "p1"), slots=slots, workers=1, reuse=1.0, seed=0)
-    pool._near = {name: values.clone() for name, values in slots.fields().items()}
+    pool._near = {name: values.clone() for name, values in fields(slots).items()}
     pool._far = True
     try:
         pool.wait_for(2 * CHUNK)
