@@ -12,8 +12,8 @@ test: .venv-test/ready
 	.venv-test/bin/pytest
 
 lint: .venv-test/ready
-	.venv-test/bin/ruff format --check ratta tests bench examples docs
-	.venv-test/bin/ruff check ratta tests bench examples docs
+	.venv-test/bin/ruff format --check ratta tests bench examples docs/browser docs/hooks.py
+	.venv-test/bin/ruff check ratta tests bench examples docs/browser docs/hooks.py
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 
