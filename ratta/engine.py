@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ratta.session import Session, as_box
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
 
     import numpy.typing as npt
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("numpy", "onnxruntime", "web")
 OUTPUTS = ("logits", "embedding", "cut")
+INTERNAL = frozenset({"adapter", "begin_attempt", "end_attempt", "network", "new_perception"})
+"""What sessions and the command line need of an engine, and completion does not offer."""
 
 
 def load(
@@ -136,7 +139,8 @@ class Engine:
     """Decides, frame by frame, whether a camera sees a living face.
 
     An engine is one open-ended stream (`step`), any number of attempts (`session`), and a pure look at one frame
-    (`score`). Engines share nothing; use one from one thread at a time.
+    (`score`). Engines share nothing; use one from one thread at a time. Leaving a `with` block forgets everything that
+    it holds in memory, as `reset` does.
 
     Parameters
     ----------
@@ -186,6 +190,21 @@ class Engine:
         self._detector = detector
         self._perception = self.new_perception()
         _check_graph(bundle, self._network)
+        self.reset()
+
+    def __repr__(self) -> str:
+        adapting = "adapting, " if self._adapter is not None else ""
+        return f"<Engine {self.bundle.name} {self.bundle.version}, {adapting}live from {self.policy.live_threshold:.4f}>"
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in INTERNAL]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.reset()
 
     def score(self, frame: npt.NDArray[np.uint8], *, box: BoxLike | None = None, color: str = "bgr") -> Score:

@@ -15,6 +15,7 @@ import numpy as np
 from ratta.camera.opencv import opencv
 from ratta.camera.picture import PICTURE_SUFFIXES, list_pictures, read_picture
 from ratta.errors import InputError, SourceError
+from ratta.records import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,9 @@ class SourceFrame:
     frame_bgr: npt.NDArray[np.uint8]
     name: str
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class Capture(Protocol):
     """What this room uses of `cv2.VideoCapture`."""
@@ -84,6 +88,10 @@ class FrameSource(ABC):
     count: int | None = None
     fps: float | None = None
     independent: bool = False
+
+    def __repr__(self) -> str:
+        count = f", {self.count} frames" if self.count is not None else ""
+        return f"<{type(self).__name__} {self.name}{count}{f', {self.fps:g} fps' if self.fps else ''}>"
 
     def __iter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ import numpy as np
 from ratta.data import tree
 from ratta.data.boxes import read_boxes, scaled
 from ratta.errors import InputError, MissingExtraError, SourceError
+from ratta.records import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,9 @@ class FrameRecord:
     index: int
     t: float
     box: Box | None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 def read_frames(presentation: Presentation, *, limit: int | None = None) -> Iterator[FrameRecord]:
