@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    Pixels = tuple[npt.NDArray[np.uint8], ...]
+    """The crops of one frame, (S, S, 3) uint8 RGB each, one per crop rule of the contract."""
+
 
 class Verdict(StrEnum):
     """The four answers an engine can give."""
