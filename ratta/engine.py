@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
-from ratta.decision import Policy, check_time
-from ratta.errors import BundleError, InputError
+from ratta.decision import Policy
+from ratta.errors import BundleError, InputError, StateError
 from ratta.inference import Network, NumpySession, OrtSession, WebSession
+from ratta.lockout import Lockout
 from ratta.perception import BlazeFace, Perception, QualityLimits
-from ratta.records import Reason, Refusal, Score, Verdict
-from ratta.session import Session, as_box
+from ratta.records import Reason, Refusal, Score
+from ratta.session import Session, Turn, as_box
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("numpy", "onnxruntime", "web")
 OUTPUTS = ("logits", "embedding", "cut")
+LOCKOUT = "lockout"
 
 
 def load(
@@ -167,10 +169,6 @@ class Engine:
         lockout_s: float = 60.0,
         adapter: Adapter | None = None,
     ) -> None:
-        if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
-            raise InputError(f"max_attempts: expected a whole number of at least 1, got {max_attempts!r}")
-        if not isinstance(lockout_s, int | float) or not 0 < lockout_s < math.inf:
-            raise InputError(f"lockout_s: expected a positive number of seconds, got {lockout_s!r}")
         if not isinstance(policy, Policy | None) or not isinstance(limits, QualityLimits | None):
             raise InputError(f"policy, limits: expected a Policy and QualityLimits, got {policy!r} and {limits!r}")
         calibration = bundle.calibration
@@ -179,6 +177,7 @@ class Engine:
             live_threshold=calibration.live_threshold, spoof_threshold=calibration.spoof_threshold
         )
         self.limits = limits or QualityLimits()
+        self.turn = Turn()
         self.max_attempts = max_attempts
         self.lockout_s = lockout_s
         self._adapter = adapter
@@ -204,10 +203,11 @@ class Engine:
         InputError
             If `box` or `color` is not what it should be. An unusable frame is no error: it is refused.
         """
-        seen = self._perception.look(frame, box=as_box(box), color=color)
-        if isinstance(seen, Refusal):
-            return Score(math.nan, None, seen.reason, seen.detail)
-        score = self._network.read(seen.pixels).live_score
+        with self.turn:
+            seen = self._perception.look(frame, box=as_box(box), color=color)
+            if isinstance(seen, Refusal):
+                return Score(math.nan, None, seen.reason, seen.detail)
+            score = self._network.read(seen.pixels).live_score
         if math.isnan(score):
             return Score(math.nan, None, Reason.UNUSABLE_INPUT, "the network answered nan")
         return Score(score, seen.face.box, None)
@@ -306,9 +306,8 @@ class Engine:
         """Forget the stream, the failed attempts, and what was learnt."""
         if self._adapter is not None:
             self._adapter.reset()
+        self._lockout = Lockout(max_attempts=self.max_attempts, lockout_s=self.lockout_s)
         self._stream = Session(self, open_ended=True)
-        self._failed = 0
-        self._last_failure_s = -math.inf
 
     def new_perception(self) -> Perception:
         """Give eyes of its own to a session: a tracker is state."""
@@ -333,9 +332,19 @@ class Engine:
         return self._adapter
 
     @property
+    def lockout(self) -> Lockout:
+        """What counts the failed attempts; `left_s` says for how long further ones are refused."""
+        return self._lockout
+
+    @property
     def failed_attempts(self) -> int:
         """Attempts in a row that did not end LIVE."""
-        return self._failed
+        return self._lockout.failed
+
+    @property
+    def lockout_left_s(self) -> float:
+        """Seconds until attempts are allowed again, at the latest time the engine was told; 0 where they are."""
+        return self._lockout.left_s
 
     def locked(self, t: float) -> bool:
         """Whether attempts that begin at time `t` are refused.
@@ -345,22 +354,60 @@ class Engine:
         InputError
             If `t` lies before an attempt that was already counted: all attempts share one clock.
         """
-        check_time(t, self._last_failure_s)
-        return self._failed >= self.max_attempts and t - self._last_failure_s < self.lockout_s
+        return self._lockout.locked(t)
 
-    def begin_attempt(self, t: float) -> None:
-        """Charge an attempt when its first frame is scored; only a LIVE verdict takes it back."""
-        if self._failed >= self.max_attempts:
-            self._failed = 0  # the lockout was served
-        self._failed += 1
-        self._last_failure_s = t
+    def save_lockout(self, path: str | Path, *, key: bytes, counter: int) -> None:
+        """Seal the failed attempts and write them, for an app that may be killed; arguments as in `save_state`.
 
-    def end_attempt(self, verdict: Verdict, t: float) -> None:
-        """Take the charge back after LIVE; otherwise count the lockout from here."""
-        if verdict is Verdict.LIVE:
-            self._failed = 0
-        else:
-            self._last_failure_s = max(self._last_failure_s, t)
+        Save when `failed_attempts` has changed, not only at the end: whoever kills the app chooses the moment.
+
+        Raises
+        ------
+        InputError
+            If an argument does not fit.
+        StateError
+            If the file cannot be written; the old one is still there.
+        """
+        from ratta.state import save_state
+
+        values = {LOCKOUT: self._lockout.export()}
+        save_state(path, key=key, model_sha256=self.bundle.sha256, counter=counter, values=values, arrays={})
+
+    def load_lockout(self, path: str | Path, *, key: bytes, at_least: int, t: float) -> int:
+        """Go on from the failed attempts that were sealed; time that passed in between does not shorten a lockout.
+
+        Parameters
+        ----------
+        path, key, at_least
+            As in `load_state`.
+        t : float
+            Now, in seconds on this process's clock of frames.
+
+        Returns
+        -------
+        int
+            The counter of the save it comes from.
+
+        Raises
+        ------
+        InputError
+            If an argument does not fit.
+        StateError
+            If the file is missing or refused; attempts are then refused for a whole lockout from `t` on.
+        """
+        from ratta.state import load_state
+
+        self._lockout.shut(t)
+        state = load_state(path, key=key, model_sha256=self.bundle.sha256, at_least=at_least)
+        found = state.values.get(LOCKOUT)
+        if not isinstance(found, dict):
+            raise StateError(f"{path}: expected a lockout, got a state with {sorted(state.values)!r:.80}")
+        self._lockout.restore(found, t)
+        return state.counter
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be copied or pickled: a copy would count attempts of its own."""
+        raise InputError("engine: expected one engine, got an order to copy or pickle it; make another with ratta.load")
 
 
 def _check_graph(bundle: Bundle, network: Network) -> None:

@@ -53,7 +53,7 @@ def engine(tiny_bundle, graph):
 
 def shaken(frame, i):
     """The same scene, a little different, as a real camera gives it."""
-    return np.roll(frame, i % 3, axis=1) + np.uint8(i % 2)
+    return np.roll(frame, i, axis=1) + np.uint8(i % 2)
 
 
 def play(stepper, frame, *, frames=10, start=0.0):
