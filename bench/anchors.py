@@ -20,8 +20,8 @@ import numpy as np
 from ratta.adaptation.budget import Allowance, Budget
 from ratta.adaptation.controller import Controller
 from ratta.adaptation.source import SourceReference, Space
-from ratta.calibration.live import LiveSession, live_profile
 from ratta.bundle import find_bundle, read_bundle
+from ratta.calibration.live import LiveSession, live_profile
 from ratta.decision import Judge, Policy
 from ratta.records import Reading, Verdict, logit
 
@@ -67,7 +67,10 @@ def read_sessions(path: Path, crops: str) -> list[FeatureSession]:
         first = rows[0]
         sessions.append(
             FeatureSession(
-                embedding[rows], logits[rows], bool(data["is_live"][first]), str(data["species"][first]),
+                embedding[rows],
+                logits[rows],
+                bool(data["is_live"][first]),
+                str(data["species"][first]),
                 int(data["person"][first]),
             )
         )
@@ -78,7 +81,8 @@ def reference_of(model: str, crops: str) -> tuple[SourceReference, Policy]:
     """Take the source's space and thresholds; for two crops of one network, its space on each, half the directions."""
     bundle = read_bundle(find_bundle(model))
     policy = Policy(
-        live_threshold=bundle.calibration.live_threshold, spoof_threshold=bundle.calibration.spoof_threshold,
+        live_threshold=bundle.calibration.live_threshold,
+        spoof_threshold=bundle.calibration.spoof_threshold,
         hold_slots=0,
     )
     single = SourceReference.from_arrays(bundle.statistics, width=576)
@@ -162,8 +166,12 @@ def rates(rows: list[Row]) -> dict[str, float]:
         apcer = float(np.mean([r[which] for r in attacks]))
         species = {r[0].species for r in attacks}
         worst = max(float(np.mean([r[which] for r in attacks if r[0].species == s])) for s in species)
-        found |= {f"{name} bpcer": bpcer, f"{name} apcer": apcer, f"{name} worst": worst,
-                  f"{name} acer": (bpcer + apcer) / 2}
+        found |= {
+            f"{name} bpcer": bpcer,
+            f"{name} apcer": apcer,
+            f"{name} worst": worst,
+            f"{name} acer": (bpcer + apcer) / 2,
+        }
     return found
 
 
@@ -187,14 +195,21 @@ def table(path: Path, *, model: str, seeds: int) -> list[dict[str, object]]:
                     rng = np.random.default_rng(seed)
                     stream = stream_of(sessions, live=60, attacks=attacks, order=order, rng=rng)
                     trial = Trial(reference, policy, alpha=alpha, gated=evidence != "confirmed")
-                    answered = [
-                        (s, *trial.answer(s, confirm=s.is_live and rng.random() < share)) for s in stream
-                    ]
+                    answered = [(s, *trial.answer(s, confirm=s.is_live and rng.random() < share)) for s in stream]
                     granted += trial.granted
                     figures.append(rates(answered[len(answered) // 3 :]))
                 mean = {key: round(float(np.mean([f[key] for f in figures])), 4) for key in figures[0]}
-                row = {"crops": crops, "order": order, "evidence": evidence, "confirmed": share, "live": 60,
-                       "attacks": attacks, "alpha": alpha, "granted": granted, **mean}
+                row = {
+                    "crops": crops,
+                    "order": order,
+                    "evidence": evidence,
+                    "confirmed": share,
+                    "live": 60,
+                    "attacks": attacks,
+                    "alpha": alpha,
+                    "granted": granted,
+                    **mean,
+                }
                 rows.append(row)
                 print(
                     f"{crops:5} {order:6} {evidence:9} {share:3} 60:{attacks:<3} a={alpha}: {told(mean)}, "
@@ -265,11 +280,17 @@ def flood(path: Path, *, model: str, seeds: int) -> list[dict[str, object]]:
                     by_source, adapted = trial.answer(live[index], confirm=confirmed)
                     denied[seed, place], source_denied[seed, place] = not adapted, not by_source
             shares = {
-                f"sessions {a} to {b}": (round(float(denied[:, a:b].mean()), 4), round(float(source_denied[:, a:b].mean()), 4))
+                f"sessions {a} to {b}": (
+                    round(float(denied[:, a:b].mean()), 4),
+                    round(float(source_denied[:, a:b].mean()), 4),
+                )
                 for a, b in ((0, 5), (5, 10), (10, 20), (20, 40))
             }
             rows.append({"crops": crops, "attacks": len(attacks), "confirmed": confirmed, "bpcer, source": shares})
-            print(f"flood of {len(attacks)}, {crops}, {'confirmed' if confirmed else 'gated'}: BPCER, source {shares}", flush=True)
+            print(
+                f"flood of {len(attacks)}, {crops}, {'confirmed' if confirmed else 'gated'}: BPCER, source {shares}",
+                flush=True,
+            )
     return rows
 
 

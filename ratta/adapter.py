@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ratta.adaptation.budget import PowerState
     from ratta.records import Pixels, Reading
 
 
@@ -60,7 +59,7 @@ class Adapter(Protocol):
     def reset(self) -> None:
         """Go back to the source."""
 
-    def set_power(self, state: PowerState, *, t: float) -> None:
+    def set_power(self, state: Any, *, t: float) -> None:
         """Take in the device's power."""
 
     def export_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float64]]]:

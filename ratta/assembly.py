@@ -30,7 +30,12 @@ LEAST_MS = 0.1
 
 
 def make_adapter(
-    bundle: Bundle, network: Network, settings: Adaptation, *, profile: CameraProfile | None = None, learning: bool = True
+    bundle: Bundle,
+    network: Network,
+    settings: Adaptation,
+    *,
+    profile: CameraProfile | None = None,
+    learning: bool = True,
 ) -> Controller:
     """Make what adapts a bundle's model.
 

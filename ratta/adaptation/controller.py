@@ -9,24 +9,23 @@ from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
 from ratta.adaptation.anchors import LiveAnchor, Worth
 from ratta.adaptation.budget import Shortage
-from ratta.adaptation.drift import Band, DriftSample
+from ratta.adaptation.drift import Band
 from ratta.adaptation.gate import Gate, RejectReason
 from ratta.adaptation.guard import RollbackMonitor
 from ratta.adaptation.persistence import export_learnt, restore_anchor, restore_learnt
 from ratta.adaptation.records import Attempt, BufferedFrame, Event
-from ratta.adaptation.stats import binary_entropy
+from ratta.adaptation.source import drift_sample
 from ratta.adaptation.views import VIEWS, augmented
 from ratta.adapter import Idle
 from ratta.errors import InputError
-from ratta.records import as_float, sigmoid
+from ratta.records import as_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
     import numpy.typing as npt
 
     from ratta.adaptation.budget import Budget, PowerState
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 WAITING = 8
 """Ended attempts that may wait for budget; the oldest is then studied without augmented views."""
-LATEST_S = 1e15
 
 
 class Controller:
@@ -275,10 +273,7 @@ class Controller:
         restore_learnt(self, values, arrays)
 
     def _advance(self, t: float) -> None:
-        seconds = as_float(t)
-        if not abs(seconds) < LATEST_S or seconds < self._t:
-            earliest = f" of at least {self._t}" if self._t > -math.inf else ""
-            raise InputError(f"t: expected a finite number of seconds{earliest}, got {t!r:.40}; use the frames' clock")
+        seconds = as_time(t, self._t)
         if self._t == -math.inf:
             self.budget.begin_clock()
         self._t = seconds
@@ -341,9 +336,7 @@ class Controller:
         prototypes = self.reference.prototypes
         if self.detector is None or prototypes is None:
             return
-        distances = np.linalg.norm(attempt.z[:, None] - prototypes, axis=2).min(axis=1)
-        entropies = [binary_entropy(sigmoid(frame.logit)) for frame in attempt.frames]
-        self.detector.update(DriftSample(float(np.median(distances)), float(np.median(entropies))))
+        self.detector.update(drift_sample(attempt.z, [f.logit for f in attempt.frames], prototypes))
         self._tell("drift", self.band.value, self.detector.evidence)
 
     def _refit(self) -> None:

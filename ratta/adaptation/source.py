@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ratta.adaptation.drift import DriftReference
+from ratta.adaptation.drift import DriftReference, DriftSample
+from ratta.adaptation.stats import binary_entropy
 from ratta.errors import InputError
+from ratta.records import sigmoid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -106,9 +108,7 @@ class SourceReference:
 
     def __post_init__(self) -> None:
         shape = (2, self.space.directions)
-        if self.prototypes is not None and (
-            self.prototypes.shape != shape or not np.isfinite(self.prototypes).all()
-        ):
+        if self.prototypes is not None and (self.prototypes.shape != shape or not np.isfinite(self.prototypes).all()):
             raise InputError(f"reference: expected finite prototypes {shape}, got {self.prototypes.shape}")
         if self.drift is not None and self.prototypes is None:
             raise InputError("reference: expected prototypes beside the drift statistics, got none; calibrate again")
@@ -156,10 +156,28 @@ class SourceReference:
         return arrays | (self.drift.to_arrays() if self.drift is not None else {})
 
 
+def drift_sample(
+    z: npt.NDArray[np.float64], logits: Sequence[float], prototypes: npt.NDArray[np.float64]
+) -> DriftSample:
+    """Measure one session: calibration and device look at the same things.
+
+    Parameters
+    ----------
+    z : (n, K)
+        Projected embeddings.
+    logits : sequence of n floats
+        Calibrated log-odds of the source.
+    prototypes : (2, K)
+    """
+    distances = np.linalg.norm(z[:, None] - prototypes, axis=2).min(axis=1)
+    entropies = [binary_entropy(sigmoid(logit)) for logit in logits]
+    return DriftSample(float(np.median(distances)), float(np.median(entropies)))
+
+
 def _checked(space: Space, width: int) -> Space:
     if space.width != width:
         raise InputError(
             f"statistics: expected a space for embeddings of {width} numbers, got one for {space.width}; "
-            "calibrate the model again"
+            "calibrate the model again, or load it with all of its crops"
         )
     return space

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ratta.adaptation.drift.reference import DriftReference
-    from ratta.adaptation.drift.reference import DriftSample
+    from ratta.adaptation.drift.reference import DriftReference, DriftSample
 
 BETS = (0.2, 0.4, 0.8, 1.6)
 SIDES = ("above", "below")

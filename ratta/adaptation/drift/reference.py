@@ -101,7 +101,9 @@ class DriftReference:
             raise InputError(f"envelope: expected at least {MIN_SESSIONS} sessions, got {len(envelope)}")
         distances = np.array([sample.distance for sample in (*source, *envelope)])
         trust, refuse = np.quantile(distances, (0.95, 0.99), method="higher")
-        statistics = np.sort(np.array([sample.values for sample in source], dtype=np.float64).reshape(-1, len(STATISTICS)).T)
+        statistics = np.sort(
+            np.array([sample.values for sample in source], dtype=np.float64).reshape(-1, len(STATISTICS)).T
+        )
         return cls(statistics, float(trust), float(refuse), float(distances.max()))
 
     @classmethod
