@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +23,12 @@ from ratta.records import logit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import numpy as np
     import numpy.typing as npt
 
     from ratta.bundle import Bundle
     from ratta.inference.session import Session
+    from ratta.records import Reading
 
 TIMED_RUNS = 5
 LEAST_MS = 0.1
@@ -46,10 +49,10 @@ def make_source_model(bundle: Bundle, session: Session, *, open_graph: Callable[
     graph, calibration = read_graph(bundle.graph), bundle.calibration
     weight = graph.weight("features.0.weight", (None, 3, 3, 3))
 
-    def network(of: Session) -> Network:
-        return Network(of, temperature=calibration.temperature, bias=calibration.bias)
+    def network(of: Session) -> OneCrop:
+        return OneCrop(Network(of, bundle.contract, temperature=calibration.temperature, bias=calibration.bias))
 
-    def open_network(weights: Mapping[str, npt.NDArray[Any]]) -> Network:
+    def open_network(weights: Mapping[str, npt.NDArray[Any]]) -> OneCrop:
         return network(open_graph(patched(bundle.graph, weights)))
 
     return SourceModel(
@@ -65,6 +68,18 @@ def make_source_model(bundle: Bundle, session: Session, *, open_graph: Callable[
     )
 
 
+class OneCrop:
+    """A network of one crop as adaptation asks it: a crop for a crop, a map for a map."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def read(self, pixels: npt.NDArray[np.uint8]) -> Reading:
+        """Read one `(S, S, 3)` uint8 RGB crop."""
+        reading = self._network.read((pixels,))
+        return replace(reading, logits=reading.logits[0], cut=reading.cut[0])
+
+
 def make_adapter(
     bundle: Bundle, session: Session, settings: Adaptation, *, open_graph: Callable[[bytes], Session]
 ) -> Adapter:
@@ -75,6 +90,11 @@ def make_adapter(
     BundleError
         If the bundle was not calibrated for adaptation.
     """
+    outputs = bundle.contract.outputs
+    if len(bundle.contract.crops) > 1 or not outputs.split or outputs.head != "classifier":
+        raise BundleError(
+            f"{bundle.name}: expected a model of one crop whose tail can be trained, got another; load it without adapt"
+        )
     try:
         reference = Reference.from_arrays(bundle.statistics)
     except InputError as error:

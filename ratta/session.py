@@ -94,7 +94,8 @@ class Session:
             return self._judge.refuse(seen, t=t)
         self._charge(t)
         adapter = self._engine.adapter
-        reading = adapter.read(self._attempt, seen.pixels, t=t) if adapter else self._engine.network.read(seen.pixels)
+        network = self._engine.network
+        reading = adapter.read(self._attempt, seen.pixels[0], t=t) if adapter else network.read(seen.pixels)
         new_face = self._is_new(seen.face.box)
         decision = self._judge.update(reading.live_logit, t=t, box=seen.face.box, new_face=new_face)
         if decision.final:
