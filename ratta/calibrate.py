@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ratta.bundle import Bundle, Calibration, Contract, find_bundle, read_bundle, write_bundle
+from ratta.bundle import Bundle, Calibration, find_bundle, read_bundle, write_bundle
+from ratta.contract import Contract, OutputRule
 from ratta.errors import BundleError, DataError
-from ratta.inference import OrtSession
+from ratta.inference import Network, OrtSession
 from ratta.metrics import ScoreSet, Summary, Threshold, choose_threshold, summary
 
 if TYPE_CHECKING:
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from ratta.inference import Session
-
     Floats = npt.NDArray[np.float64]
-    Sample = tuple[npt.NDArray[np.uint8], bool, str, str, str]
+    Pixels = npt.NDArray[np.uint8]
+    Sample = tuple[Pixels | tuple[Pixels, ...], bool, str, str, str]
 
 SCORE_RANGE = (0.02, 0.98)
 """Thresholds stay inside it: a development set without errors must not ask for certainty."""
@@ -41,8 +41,9 @@ class SourceReadings:
     ----------
     margins : (N,) float
         `logit_live - logit_spoof`, before calibration.
-    embeddings : (N, 576) float32
-    cuts : (N, 96, h, w) float32
+    embeddings : (N, D) float32
+    cuts : (N, K, c, h, w) float32
+        Of K crops; of no length where the contract names none.
     is_live : (N,) bool
     species : (N,) str
         Attack species; empty for bona fide.
@@ -75,24 +76,24 @@ class SourceReadings:
             raise DataError("readings: expected finite numbers, got nan or inf; check the network and the crops")
 
 
-def read_sources(session: Session, samples: Iterable[Sample]) -> SourceReadings:
+def read_sources(network: Network, samples: Iterable[Sample]) -> SourceReadings:
     """Run the network over labelled crops.
 
     Parameters
     ----------
-    session : Session
-        The bundle's graph.
-    samples : iterable of (crop (S, S, 3) uint8 RGB, is_live, species, subject, session)
+    network : Network
+        Uncalibrated: of temperature 1 and bias 0.
+    samples : iterable of (crops, is_live, species, subject, session)
+        The crops of one face, each (S, S, 3) uint8 RGB, in the contract's order; or, where there is one, the crop.
 
     Returns
     -------
     SourceReadings
     """
     rows: list[tuple[Any, ...]] = []
-    for crop, is_live, species, subject, session_id in samples:
-        logits, embedding, cut = session.run({"pixels": crop[None]})
-        margin = float(logits[0, 1]) - float(logits[0, 0])
-        rows.append((margin, embedding[0], cut[0], bool(is_live), species, subject, session_id))
+    for crops, is_live, species, subject, session_id in samples:
+        seen = network.read(crops if isinstance(crops, tuple) else (crops,))
+        rows.append((seen.live_logit, seen.embedding, seen.cut, bool(is_live), species, subject, session_id))
     if not rows:
         raise DataError("read_sources: expected labelled crops, got none")
     columns = list(zip(*rows, strict=True))
@@ -204,8 +205,8 @@ def source_statistics(
     Returns
     -------
     dict of str to array
-        `prototypes (2, 576)`: class means of the embedding, spoof first; `embedding_var (576,)`: variance within
-        classes; `canary_cuts (K, 96, h, w) float16`, `canary_species (K,)`, `canary_margins (K,)`: held-back cut
+        `prototypes (2, D)`: class means of the embedding, spoof first; `embedding_var (D,)`: variance within classes;
+        `canary_cuts (N, K, c, h, w) float16`, `canary_species (K,)`, `canary_margins (K,)`: held-back cut
         features of each species, live under the name `live`.
     """
     is_live = readings.is_live
@@ -274,25 +275,34 @@ def _exported(folder: Path, crop_scale: float | None) -> Parts:
     try:
         facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         graph = (folder / "model.onnx").read_bytes()
-        with np.load(io.BytesIO((folder / "affine.npz").read_bytes()), allow_pickle=False) as archive:
-            affine = {name: archive[name] for name in archive.files}
+        affine = _affine(folder / "affine.npz")
         size, std = int(facts["input"]["size"]), float(facts["normalisation"]["std"])
+        has_cut = "cut" in facts["outputs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(
-            f"{folder}: expected model.onnx, affine.npz and facts.json of an exported MobileNetV3-Small, got "
+            f"{folder}: expected model.onnx and facts.json of an exported network, got "
             f"{type(error).__name__}: {error}; run ratta export"
         ) from error
-    scale = float(crop_scale or facts.get("crop_scale") or 2.7)
+    contract = Contract.native(size=size, scales=(float(crop_scale or facts.get("crop_scale") or 2.7),), std=std)
+    if not has_cut:
+        contract = replace(contract, outputs=OutputRule(embedding="embedding"))
     card = f"# {folder.name}\n\nWhat it learnt from is not stated.\n\n```json\n{json.dumps(facts, indent=1)}\n```\n"
     return Parts(
         name=folder.name,
         version="1",
         licence="not stated",
-        contract=Contract(size=size, crop_scale=scale, mean=(0.0, 0.0, 0.0), std=(std, std, std)),
+        contract=contract,
         graph=graph,
         affine=affine,
         card=card,
     )
+
+
+def _affine(path: Path) -> dict[str, npt.NDArray[Any]]:
+    if not path.is_file():
+        return {}
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def calibrated(
@@ -309,8 +319,8 @@ def calibrated(
     Parameters
     ----------
     parts : Parts
-    samples : iterable of (crop (S, S, 3) uint8 RGB, is_live, species, subject, session)
-        Of people whom the network was not trained on.
+    samples : iterable of (crops, is_live, species, subject, session)
+        As in `read_sources`; of people whom the network was not trained on.
     folder : path
         Of the new bundle.
     origin, live_policy, spoof_policy
@@ -322,7 +332,7 @@ def calibrated(
         The figures are of the very crops that it was calibrated on: its AUC says something of the network, its error
         rates nothing.
     """
-    readings = read_sources(OrtSession(parts.graph), samples)
+    readings = read_sources(Network(OrtSession(parts.graph), parts.contract), samples)
     made = calibrate(readings, origin=origin, live_policy=live_policy, spoof_policy=spoof_policy)
     scores = ScoreSet(
         live_scores=1 / (1 + np.exp(-(readings.margins / made.temperature + made.bias))),

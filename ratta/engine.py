@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from ratta.session import BoxLike
 
 RUNTIMES = ("numpy", "onnxruntime", "web")
-OUTPUTS = ("logits", "embedding", "cut")
 LOCKOUT = "lockout"
 
 
@@ -45,6 +45,7 @@ def load(
     detector: FaceDetector | None = None,
     runtime: str = "onnxruntime",
     threads: int = 1,
+    crops: str = "both",
     max_attempts: int = 5,
     lockout_s: float = 60.0,
     adapt: bool | Adaptation = False,
@@ -68,6 +69,9 @@ def load(
         "onnxruntime"; "web" in a browser (see `ratta.inference.web_session`); "numpy" where neither exists.
     threads : int
         For ONNX Runtime.
+    crops : str
+        Where the model's contract has several crops of a face: all of them ("both"), or only its "wide" or "tight" one,
+        which is faster. Thresholds were calibrated for all of them.
     max_attempts : int
         Attempts in a row without a LIVE verdict before further ones are refused.
     lockout_s : float
@@ -90,6 +94,7 @@ def load(
     <Reason.NO_FACE: 'no face'>
     """
     bundle = read_bundle(find_bundle(model), sha256=sha256)
+    bundle = replace(bundle, contract=bundle.contract.choose(crops))
     graph = open_graph(bundle.graph, runtime=runtime, threads=threads)
     if detector is None:
         detector = BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
@@ -187,7 +192,7 @@ class Engine:
         self.max_attempts = max_attempts
         self.lockout_s = lockout_s
         self._adapter = adapter
-        self._network = Network(graph, temperature=calibration.temperature, bias=calibration.bias)
+        self._network = _network(bundle, graph)
         self._detector = detector
         self._perception = self.new_perception()
         _check_graph(bundle, self._network)
@@ -333,10 +338,7 @@ class Engine:
 
     def new_perception(self) -> Perception:
         """Give eyes of its own to a session: a tracker is state."""
-        contract = self.bundle.contract
-        return Perception(
-            detector=self._detector, size=contract.size, crop_scale=contract.crop_scale, limits=self.limits
-        )
+        return Perception(detector=self._detector, crops=self.bundle.contract.crops, limits=self.limits)
 
     @property
     def network(self) -> Network:
@@ -432,22 +434,28 @@ class Engine:
         raise InputError("engine: expected one engine, got an order to copy or pickle it; make another with ratta.load")
 
 
-def _check_graph(bundle: Bundle, network: Network) -> None:
-    session, size = network.session, bundle.contract.size
-    if session.inputs != ("pixels",) or session.outputs != OUTPUTS:
-        raise BundleError(
-            f"model.onnx: expected input pixels and outputs {OUTPUTS}, got {session.inputs} and {session.outputs}; "
-            "export the model with `ratta export`"
-        )
+def _network(bundle: Bundle, graph: GraphSession) -> Network:
     try:
-        reading = network.read(np.full((size, size, 3), 127, np.uint8))
+        return Network(graph, bundle.contract, temperature=bundle.calibration.temperature, bias=bundle.calibration.bias)
+    except InputError as error:
+        raise BundleError(f"model.onnx: {error}; wrap or export the model again") from error
+
+
+def _check_graph(bundle: Bundle, network: Network) -> None:
+    contract = bundle.contract
+    size, rule = contract.size, contract.outputs
+    grey = tuple(np.full((size, size, 3), 127, np.uint8) for _ in contract.crops)
+    try:
+        reading = network.read(grey)
     except (InputError, IndexError, ValueError, TypeError) as error:
         raise BundleError(
             f"model.onnx: expected a graph for ({size}, {size}, 3) uint8 crops, as the contract says: {error}"
         ) from error
-    shapes = (reading.logits.shape, reading.embedding.shape, reading.cut.shape[:1])
-    if shapes != ((2,), (576,), (96,)) or not math.isfinite(reading.live_logit):
+    widths = (reading.logits.shape[-1], reading.embedding.size > 0, reading.cut.ndim == 4)
+    expected = (len(rule.classes), bool(rule.embedding), bool(rule.split))
+    if widths != expected or not math.isfinite(reading.live_logit):
         raise BundleError(
-            "model.onnx: expected finite logits (2,), embedding (576,) and cut (96, h, w), "
-            f"got {shapes} and a live_logit of {reading.live_logit}"
+            f"model.onnx: expected {rule.classes} as {rule.scores!r}, features as {rule.embedding!r} and "
+            f"{rule.split!r}, all finite, got shapes {reading.logits.shape}, {reading.embedding.shape} and "
+            f"{reading.cut.shape} and a live_logit of {reading.live_logit}"
         )

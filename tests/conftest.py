@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import ratta
-from ratta.bundle import DEFAULT_MODEL, Calibration, Contract, find_bundle, read_bundle, write_bundle
+from ratta.bundle import DEFAULT_MODEL, Calibration, find_bundle, read_bundle, write_bundle
+from ratta.contract import Contract
 from ratta.engine import Engine
 from ratta.records import Box, Face
 
@@ -43,7 +44,7 @@ def tiny_bundle(tmp_path):
         name="tiny",
         version="1",
         licence="Apache-2.0",
-        contract=Contract(size=64, crop_scale=1.5, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+        contract=Contract.native(size=64, scales=(1.5,), std=1.0),
         calibration=Calibration(temperature=1.0, bias=0.0, live_threshold=0.6, spoof_threshold=0.4, origin="a test"),
         graph=b"",
         affine={},

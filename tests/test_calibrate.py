@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from ratta.calibrate import SourceReadings, calibrate, fit_temperature, read_sources, source_statistics
+from ratta.contract import Contract
 from ratta.errors import DataError
+from ratta.inference import Network
 
 
 def readings(n=400, *, gap=2.0, scale=3.0, seed=0):
@@ -99,6 +101,7 @@ def test_reading_sources_runs_the_graph():
             return np.array([[0.0, level]]), np.zeros((1, 576), np.float32), np.zeros((1, 96, 1, 1), np.float32)
 
     crops = [(np.full((4, 4, 3), v, np.uint8), v > 100, "" if v > 100 else "print", "a", "s") for v in (50, 150)]
-    assert read_sources(Graph(), crops).margins.tolist() == [50.0, 150.0]
+    network = Network(Graph(), Contract.native(size=32))
+    assert read_sources(network, crops).margins.tolist() == [50.0, 150.0]
     with pytest.raises(DataError, match="got none"):
-        read_sources(Graph(), [])
+        read_sources(network, [])

@@ -8,11 +8,12 @@ import pytest
 import ratta
 from ratta.adaptation.drift import Band
 from ratta.adaptation.kept import Attempt
-from ratta.bundle import DEFAULT_MODEL, find_bundle, write_bundle
+from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, write_bundle
+from ratta.contract import Contract
 from ratta.engine import Engine
 from ratta.errors import BundleError, InputError
 from ratta.inference import Network
-from ratta.records import Box, Face, Reason, Verdict
+from ratta.records import Box, Face, Reason, Verdict, logit
 from ratta.session import as_box
 
 FACE = Box(200, 100, 400, 340)
@@ -282,7 +283,7 @@ class NotingAdapter:
 
     def read(self, attempt, pixels, *, t):
         self.calls.append("read" if attempt else "read of no attempt")
-        return self.network.read(pixels)
+        return self.network.read((pixels,))
 
     def end(self, attempt, *, t):
         self.calls.append("end")
@@ -297,7 +298,7 @@ class NotingAdapter:
 
 @pytest.fixture
 def adapting(tiny_bundle, graph):
-    network = Network(graph, temperature=1.0, bias=0.0)
+    network = Network(graph, tiny_bundle.contract)
     engine = Engine(tiny_bundle, graph, detector=OneFace(), adapter=NotingAdapter(network))
     engine.adapter.calls.clear()
     return engine
@@ -377,3 +378,32 @@ def test_a_model_that_was_not_calibrated_for_adaptation_says_so(tmp_path):
         ratta.load(tmp_path / "plain", adapt=True)
     with pytest.raises(InputError, match="Adaptation"):
         ratta.load(adapt="yes")
+
+
+@pytest.fixture(scope="module")
+def two_crops(tmp_path_factory):
+    """Folder of the shipped network behind a contract of two crops."""
+    bundle = read_bundle(find_bundle(DEFAULT_MODEL))
+    folder = tmp_path_factory.mktemp("two-crops")
+    parts = ("name", "version", "licence", "calibration", "graph", "affine", "statistics", "card")
+    contract = Contract.native(size=bundle.contract.size, scales=(2.7, 1.15))
+    write_bundle(folder, contract=contract, **{part: getattr(bundle, part) for part in parts})
+    return folder
+
+
+def test_two_crops_answer_with_the_mean_of_their_log_odds(two_crops, portrait):
+    """Both is the default; wide or tight alone is the reader's choice, and the wide one is the model of one crop."""
+    box = (190, 80, 280, 190)
+    scores = {crops: ratta.load(two_crops, crops=crops).score(portrait, box=box) for crops in ("both", "wide", "tight")}
+    logits = {crops: logit(score.live_score) for crops, score in scores.items()}
+    assert logits["both"] == pytest.approx((logits["wide"] + logits["tight"]) / 2, abs=1e-4)
+    assert logits["wide"] == pytest.approx(logit(ratta.load().score(portrait, box=box).live_score), abs=1e-6)
+    assert ratta.load(two_crops).bundle.contract.scales == (2.7, 1.15)
+
+
+def test_a_choice_of_crops_needs_several(two_crops):
+    """With one crop there is nothing to choose, and of two there are three choices."""
+    with pytest.raises(InputError, match="several crops"):
+        ratta.load(crops="tight")
+    with pytest.raises(InputError, match="expected one of"):
+        ratta.load(two_crops, crops="all")

@@ -17,7 +17,7 @@ from ratta.adaptation.task import Step
 from ratta.adaptation.trials import CANARIES_AT_ONCE
 from ratta.adaptation.update import Lesson, ToneCorrection, tone_of
 from ratta.adaptation.views import Views
-from ratta.bench.stages import scene_crop
+from ratta.bench.stages import scene_crops
 from ratta.bench.timing import Contestant
 from ratta.engine import load
 
@@ -115,7 +115,7 @@ def rehearse(model: str, scene: Scene, *, runtime: str = "onnxruntime", threads:
     """
     engine = load(model, adapt=Adaptation(time=UNLIMITED), runtime=runtime, threads=threads)
     assert engine.adapter is not None
-    adapter, crop = engine.adapter, scene_crop(engine, scene)
+    adapter, crop = engine.adapter, scene_crops(engine, scene)[0]
     frames = [_kept(adapter, pixels, 0.25 * i) for i, pixels in enumerate(_grainy(crop, adapter.begin().max_frames))]
     recent, threshold = Recent(), adapter.model.threshold_logit
     for _ in range(recent.per_side):

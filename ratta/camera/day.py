@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ratta.adaptation.adapter import Adapter
-    from ratta.bundle import Contract
+    from ratta.contract import Contract
 
     Crops = npt.NDArray[np.uint8]
 
@@ -110,7 +110,8 @@ def simulate_sessions(contract: Contract, *, seed: int) -> list[tuple[str, Crops
             cutout=person, species=species, camera=CAMERA, rng=rng, height=SIDE, width=SIDE, face_px=face_px
         )
         shots = [session.frame(STEP_S * i) for i in range(FRAMES)]
-        crops = [crop_face(shot.rgb, shot.box, scale=contract.crop_scale, size=contract.size) for shot in shots]
+        rule = contract.crops[0]
+        crops = [crop_face(shot.rgb, shot.box, scale=rule.scale, size=rule.size) for shot in shots]
         found.append((species, np.stack(crops)))
     return found
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ratta.adaptable import adaptation_reference, write_adaptable
 from ratta.calibrate import calibrated, read_parts
+from ratta.data import separate
 from ratta.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def changed(sessions: Iterable[CropSession]) -> Iterator[CropSession]:
 
 def crops_of(sessions: Iterable[CropSession]) -> Iterator[tuple[npt.NDArray[np.uint8], bool, str, str]]:
     """Give the same crops as `samples_of`, as adaptation takes them."""
-    return ((pixels, is_live, species, name) for pixels, is_live, species, _, name in samples_of(sessions))
+    return ((pixels[0], is_live, species, name) for pixels, is_live, species, _, name in samples_of(sessions))
 
 
 def samples_of(sessions: Iterable[CropSession]) -> Iterator[Sample]:
@@ -147,4 +148,4 @@ def samples_of(sessions: Iterable[CropSession]) -> Iterator[Sample]:
     for one in sessions:
         for pixels, refusal in zip(one.pixels, one.refusals, strict=True):
             if not refusal:
-                yield pixels, one.is_live, one.species, one.subject, one.name
+                yield separate(pixels), one.is_live, one.species, one.subject, one.name

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ratta.adaptation.adapter import Adapter
-    from ratta.bundle import Contract
     from ratta.camera.day import Moment, Phase
+    from ratta.contract import Contract
 
 NOT_CALIBRATED = "This model is not calibrated for adaptation, so there is nothing to show."
 ABOUT = (

@@ -6,7 +6,7 @@ Every reader gives the same records, `Presentation`, and refuses a subject that 
 from ratta.data.boxes import read_boxes
 from ratta.data.casia_fasd import read_casia_fasd
 from ratta.data.celeba_spoof import read_celeba_spoof
-from ratta.data.crops import CropReader, Crops
+from ratta.data.crops import CropReader, Crops, separate, stacked
 from ratta.data.folder import read_folder, read_manifest
 from ratta.data.frames import FrameRecord, read_frames
 from ratta.data.msu_mfsd import read_msu_mfsd
@@ -33,5 +33,7 @@ __all__ = [
     "read_oulu_npu",
     "read_replay_attack",
     "read_scores",
+    "separate",
+    "stacked",
     "write_scores",
 ]

@@ -7,6 +7,7 @@ import pytest
 from ratta.adaptation.guard import SOURCE, Snapshot
 from ratta.adaptation.model import SourceModel
 from ratta.adaptation.update import Correction, Stem
+from ratta.assembly import OneCrop
 from ratta.errors import InputError
 from ratta.inference import Network, OrtSession
 from ratta.inference.backward import Tail
@@ -24,7 +25,7 @@ def model(shipped) -> SourceModel:
 
     def open_network(weights):
         session = OrtSession(patched(bundle.graph, weights))
-        return Network(session, temperature=calibration.temperature, bias=calibration.bias)
+        return OneCrop(Network(session, bundle.contract, temperature=calibration.temperature, bias=calibration.bias))
 
     return SourceModel(
         network=open_network({}),

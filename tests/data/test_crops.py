@@ -20,7 +20,7 @@ class Cutter:
         self.calls += 1
         if frame.pixels.mean() < 50:
             return Refusal(Reason.TOO_DARK)
-        return Crop(frame.pixels[:4, :4, ::-1], Face(Box(0, 0, 4, 4), 1.0))
+        return Crop((frame.pixels[:4, :4, ::-1],), Face(Box(0, 0, 4, 4), 1.0))
 
 
 @pytest.fixture
