@@ -252,8 +252,8 @@ class Engine:
     def idle(self, t: float, *, within_ms: float = math.inf) -> Idle:
         """Spend budget on learning now, off the answer path.
 
-        Call it whenever no answer is awaited: between frames, and once more after an attempt. One call studies all ended
-        attempts as far as the budget lasts. Without adaptation there is nothing to do.
+        Call it whenever no answer is awaited: between frames, and once more after an attempt. One call studies all
+        ended attempts as far as the budget lasts. Without adaptation there is nothing to do.
 
         Parameters
         ----------

@@ -2,8 +2,8 @@
 
 The format, `ratta-profile/1`: a folder with
 
-- `profile.json`: the format, `model_sha256` (the manifest's of the bundle that it belongs to), `crops`, `level`, `made_from` (what
-  a person wants to know of it) and the SHA-256 of the other file;
+- `profile.json`: the format, `model_sha256` (of the manifest of the bundle that it belongs to), `level`, `made_from`
+  (what a person wants to know of it) and the SHA-256 of the other file;
 - `profile.npz`: the live anchor, as plain arrays of sums and scores; no frame, no picture, no single session.
 
 Nothing in a profile is ever executed, and a live profile can only deny.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ratta.bundle import npz_bytes, parse_json, read_arrays, read_verified, replace_file
+from ratta import bundle
 from ratta.errors import BundleError
 from ratta.records import as_float
 
@@ -70,8 +70,18 @@ def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = 
         If a file is missing or altered, or the profile belongs to another model.
     """
     folder = Path(folder)
-    raw = read_verified(folder, MANIFEST, sha256)
-    manifest = parse_json(raw, folder / MANIFEST)
+    raw = bundle._read_file(folder, MANIFEST)
+    digest = hashlib.sha256(raw).hexdigest()
+    if sha256 is not None and digest != sha256.lower():
+        raise BundleError(
+            f"{folder / MANIFEST}: expected the pinned SHA-256 {sha256}, got {digest}; restore the profile"
+        )
+    try:
+        manifest = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{folder / MANIFEST}: expected JSON, got: {error}") from error
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{folder / MANIFEST}: expected a mapping, got {type(manifest).__name__}")
     level, made_from = as_float(manifest.get("level")), manifest.get("made_from")
     if manifest.get("format") != FORMAT or not 0 <= level <= 1 or not isinstance(made_from, dict):
         raise BundleError(
@@ -83,9 +93,12 @@ def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = 
             f"{folder / MANIFEST}: expected a profile of the model {model_sha256[:12]}, got one of "
             f"{str(manifest.get('model_sha256'))[:12]}; calibrate this model on this camera"
         )
-    content = read_verified(folder, ARRAYS, str(manifest.get("arrays_sha256")))
+    content = bundle._verified(folder, ARRAYS, {"sha256": manifest.get("arrays_sha256")})
     return CameraProfile(
-        model_sha256=model_sha256, level=level, anchor=read_arrays(content, folder / ARRAYS), made_from=made_from
+        model_sha256=model_sha256,
+        level=level,
+        anchor=bundle._arrays({ARRAYS: content}, folder, ARRAYS),
+        made_from=made_from,
     )
 
 
@@ -99,8 +112,8 @@ def write_profile(folder: str | Path, profile: CameraProfile) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    content = npz_bytes(dict(profile.anchor))
-    replace_file(folder / ARRAYS, content)
+    content = bundle._npz_bytes(dict(profile.anchor))
+    bundle._replace_file(folder / ARRAYS, content)
     manifest = {
         "format": FORMAT,
         "model_sha256": profile.model_sha256,
@@ -108,4 +121,4 @@ def write_profile(folder: str | Path, profile: CameraProfile) -> None:
         "made_from": dict(profile.made_from),
         "arrays_sha256": hashlib.sha256(content).hexdigest(),
     }
-    replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    bundle._replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())

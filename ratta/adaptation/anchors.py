@@ -182,7 +182,7 @@ class LiveAnchor:
             Whether the anchors denied it.
         worth : Worth
         """
-        if worth is Worth.CONFIRMED:
+        if worth is Worth.CONFIRMED and len(self.evidence[worth].scores) >= LEAST_SESSIONS:
             self.level = min(HIGHEST_LEVEL, max(0.0, self.level + self.rate * (self.alpha - denied)))
         self.evidence[worth].add(z, conformity)
 

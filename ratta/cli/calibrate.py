@@ -16,8 +16,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratta.adaptable import adaptation_reference, write_adaptable
-from ratta.calibrate import calibrated, read_parts
+from ratta.calibration import calibrated, read_parts
 from ratta.data import separate
 from ratta.errors import InputError, MissingExtraError
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ratta.calibrate import Sample
+    from ratta.calibration.readings import Sample
     from ratta.evaluate import CropSession
     from ratta.evaluate.experiment import Domain
 
