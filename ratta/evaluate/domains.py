@@ -91,6 +91,16 @@ def _changed_pool(plain: Path, change: str, folder: Path) -> Path:
     return path
 
 
+def cut_sessions(
+    presentations: Sequence[Presentation], contract: Contract, *, frames: int, title: str
+) -> Iterator[CropSession]:
+    """Cut sessions one after the other, without keeping them, and show a bar."""
+    perception = _perception(contract)
+    reader = _reader(perception, {}, frames)
+    cut = from_presentations(presentations, reader)
+    yield from shown(cut, total=len(presentations), unit="session", title=title)
+
+
 def read_corpus(domain: CorpusDomain) -> tuple[Presentation, ...]:
     """Read the split of a corpus that a domain names.
 
