@@ -202,7 +202,8 @@ def render_advice(advice: Advice) -> str:
 def _rows(advice: Advice) -> list[tuple[str, ...]]:
     run = advice.pieces[READ].p50
     return [
-        (name, f"{piece.p50:.2f}", f"{piece.p95:.2f}", f"{piece.p50 / run:.2f}") for name, piece in advice.pieces.items()
+        (name, f"{piece.p50:.2f}", f"{piece.p95:.2f}", f"{piece.p50 / run:.2f}")
+        for name, piece in advice.pieces.items()
     ]
 
 
