@@ -18,7 +18,7 @@ NOT_ADAPTABLE = "This model gives no embedding, so it cannot adapt and there is 
 ABOUT = (
     f"The one real face in front of one simulated camera ({CAMERA}, {LIGHT}), {FRAMES} frames an attempt, a minute "
     "apart. Twenty unlocks are confirmed as by a passcode and learnt. Then the same person comes again, and then "
-    "prints and screens with her picture. A dot is an attempt's score as answered; a ring is what the source model alone "
+    "prints and screens with her picture. A dot is an attempt's score as answered; a ring is what the source alone "
     "would have said, where that differs. Anchors only deny: no dot lies above its ring."
 )
 
