@@ -14,8 +14,8 @@ from ratta.errors import RattaError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("run", "replay", "demo", "info", "simulate", "eval", "sweep", "train", "export", "calibrate")
-EPILOG = "exit status: 0 yes or done, 1 not live (ratta run) or not equal (ratta replay), 2 an error, 130 interrupted"
+COMMANDS = ("run", "verify", "demo", "info", "simulate", "eval", "sweep", "train", "export", "calibrate")
+EPILOG = "exit status: 0 yes or done, 1 not live (ratta run) or not equal (ratta verify), 2 an error, 130 interrupted"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

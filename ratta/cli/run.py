@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="one JSON object per frame; - for stdout")
     parser.add_argument("--adapt", action="store_true", help="learn the camera between the frames")
     parser.add_argument("--shadow", action="store_true", help="learn, but let the source model answer; with --adapt")
-    parser.add_argument("--journal", metavar="FILE", help="everything decided, learnt and billed, for ratta replay")
+    parser.add_argument("--journal", metavar="FILE", help="everything decided, learnt and billed, for ratta verify")
 
 
 def run(args: argparse.Namespace) -> int:

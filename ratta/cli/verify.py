@@ -25,19 +25,19 @@ HELP = "run a journal's source again and compare every decision"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `ratta replay`."""
+    """Declare the arguments of `ratta verify`."""
     parser.add_argument("journal", help="file written by ratta run --journal")
     parser.add_argument("--source", metavar="X", help="where the source lies now, if it was moved")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay; 0 if nothing differs."""
+    """Verify; 0 if nothing differs."""
     path = Path(args.journal)
     try:
         with path.open(encoding="utf-8", errors="replace") as lines:
             settings, made_with = read_header(next(lines, ""), where=args.journal)
             comparison = Comparison(lines)
-            replay(settings, comparison, source=args.source or still_there(settings.source))
+            compare(settings, comparison, source=args.source or still_there(settings.source))
     except OSError as error:
         if isinstance(error, SourceError):
             raise
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
-def replay(settings: RunSettings, comparison: Comparison, *, source: str) -> None:
+def compare(settings: RunSettings, comparison: Comparison, *, source: str) -> None:
     """Run a source by a journal's settings until something differs or it ends."""
     engine = load_engine(settings, comparison)
     with open_source(source, fps=settings.fps) as frames:
