@@ -95,8 +95,8 @@ class Moment:
 
 def simulate_sessions(contract: Contract, *, seed: int) -> list[tuple[str, Crops]]:
     """Simulate short sessions of the portrait, live and attacked: species and crops (FRAMES, S, S, 3) RGB."""
-    from ratta.camera.picture import read_picture
     from ratta.camera.scenes import CAMERA, FACE, PORTRAIT
+    from ratta.media.picture import read_picture
     from ratta.simulate import Session, crop_face, cut_out
 
     portrait = np.ascontiguousarray(read_picture(PORTRAIT)[..., ::-1])

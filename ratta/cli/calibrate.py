@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratta.adaptable import adaptation_reference, write_adaptable
+from ratta.bundle import MANIFEST, REQUIRED_FILES, model_files
 from ratta.calibrate import calibrated, read_parts
-from ratta.errors import InputError, MissingExtraError
+from ratta.errors import DataError, InputError, MissingExtraError
+from ratta.files import read_text
+from ratta.outputs import check_outputs
 
 if TYPE_CHECKING:
     import argparse
@@ -63,6 +66,11 @@ def run(args: argparse.Namespace) -> int:
         from ratta.evaluate.sessions import read_pool
     except ModuleNotFoundError as error:
         raise MissingExtraError("ratta calibrate needs pydantic and OpenCV: pip install 'ratta[tools]'") from error
+    check_outputs(
+        [("--output", args.output / name) for name in (*REQUIRED_FILES, MANIFEST)],
+        folders=[("--output", args.output)],
+        inputs=[args.data[1], *([args.card] if args.card else []), *_read_of(args.model)],
+    )
     parts = read_parts(args.model, crop_scale=args.crop_scale)
     parts = replace(parts, name=args.name or args.output.name, version=args.version)
     if args.card is not None:
@@ -88,6 +96,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _read_of(model: str) -> tuple[Path, ...]:
+    folder = Path(model)
+    return (folder, *folder.glob("*")) if (folder / "facts.json").is_file() else model_files(model)
+
+
 def read_card(path: Path) -> str:
     """Read a card.
 
@@ -97,9 +110,9 @@ def read_card(path: Path) -> str:
         If it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"--card: expected a readable Markdown file, got {path}: {error}") from error
+        return read_text(path, holds="a readable Markdown file")
+    except DataError as error:
+        raise InputError(f"--card: {error}") from error
 
 
 def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratta.cli.eval import load_source
+from ratta.cli.eval import guard_experiment, load_source
 
 if TYPE_CHECKING:
     import argparse
 
+RESULTS = ("sweep.md", "sweep.json", "sweep.html")
 HELP = "sweep settings of an evaluation: grids and studies"
 
 
@@ -32,8 +33,11 @@ def run(args: argparse.Namespace) -> int:
     from ratta.evaluate import read_settings, run_sweep
 
     folder = Path(args.output or Path("runs") / Path(args.sweep).stem)
+    settings = read_settings(args.sweep)
+    models = [settings["model"]] if isinstance(settings.get("model"), str) else []
+    guard_experiment(args.sweep, folder, RESULTS, models=models)
     run_sweep(
-        read_settings(args.sweep),
+        settings,
         load_source=load_source,
         folder=folder,
         where=args.sweep,

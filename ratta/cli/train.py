@@ -18,6 +18,7 @@ from ratta.bundle import read_detector
 from ratta.cli.progress import Progress
 from ratta.engine import open_graph
 from ratta.errors import InputError
+from ratta.outputs import check_outputs
 from ratta.perception import BlazeFace
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ def run_experiment(args: argparse.Namespace) -> int:
         values["use"] = args.data
     settings = parse_training(values, where=str(args.experiment))
     folder = args.output or Path("runs") / settings.name
+    check_outputs(
+        [("--output", folder / name) for name in ("results.md", "results.json")],
+        folders=[("--output", folder)],
+        inputs=[args.experiment],
+    )
     report = partial(print, flush=True)
     parts = read_parts(settings, folder / "pools", progress=sys.stderr.isatty(), report=report)
     runner = ExperimentRunner(
@@ -98,6 +104,8 @@ def distil(args: argparse.Namespace) -> int:
     """Prepare the portraits once, train, export, ship."""
     if not args.minutes > 0:
         raise InputError(f"--minutes: expected more than 0, got {args.minutes}")
+    inputs = [path for path in (args.portraits, *args.teachers, args.card, args.start) if path is not None]
+    check_outputs([], folders=[("--output", args.output), ("--name", args.output / args.name)], inputs=inputs)
     from ratta.simulate import PortraitBank
     from ratta.train import export_run, split_identities, train
     from ratta.train.ship import Development, ship

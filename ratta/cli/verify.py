@@ -2,8 +2,6 @@
 
 A journal is made by `ratta run --journal`. Work is billed what the journal says it was billed then, so that the budget
 admits the same pieces on a slower or faster machine. The first difference is named.
-
-exit status: 0 if every decision and event is equal, 1 at the first difference, 2 after an error
 """
 
 from __future__ import annotations
@@ -12,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratta.camera import open_source
+from ratta.camera.sources import source_kind
 from ratta.cli.journal import Comparison, read_header, versions
 from ratta.cli.run import answer_source, load_engine
-from ratta.errors import InputError, SourceError
+from ratta.console import Status
+from ratta.errors import InputError, RattaError, SourceError
+from ratta.files import kind_of, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ratta.cli.journal import RunSettings
 
 HELP = "run a journal's source again and compare every decision"
+STATUSES = {Status.YES: "every decision and event is equal", Status.NO: "different; the first difference is named"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,21 +36,23 @@ def run(args: argparse.Namespace) -> int:
     """Verify; 0 if nothing differs."""
     path = Path(args.journal)
     try:
+        if (kind := kind_of(path)) != "file":
+            raise SourceError(f"{path}: expected a readable journal, got {kind}")
         with path.open(encoding="utf-8", errors="replace") as lines:
             settings, made_with = read_header(next(lines, ""), where=args.journal)
             comparison = Comparison(lines)
             compare(settings, comparison, source=args.source or still_there(settings.source))
     except OSError as error:
-        if isinstance(error, SourceError):
+        if isinstance(error, RattaError):
             raise
         raise SourceError(f"{path}: expected a readable journal, got: {error.strerror or error}") from error
     if not comparison.difference:
         print(f"equal: {comparison.decisions} decisions and {comparison.events} events, bit for bit")
-        return 0
-    print(f"different: {args.journal}: {comparison.difference}")
+        return Status.YES
+    print(printable(f"different: {args.journal}: {comparison.difference}"))
     if made_with != versions():
         print(f"the journal was made with {made_with}, this is {versions()}")
-    return 1
+    return Status.NO
 
 
 def compare(settings: RunSettings, comparison: Comparison, *, source: str) -> None:
@@ -72,7 +76,7 @@ def still_there(source: str) -> str:
     InputError
         If it was a camera or a URL.
     """
-    if source.isdigit() or "://" in source:
+    if source_kind(source)[0] in ("camera", "url"):
         raise InputError(
             f"source: expected a file, got {source}, whose frames are gone; record first, and run on the recording"
         )

@@ -25,6 +25,7 @@ except ModuleNotFoundError as error:
 
 from ratta.evaluate.methods import METHODS
 from ratta.evaluate.streams import KINDS
+from ratta.files import read_text
 from ratta.metrics import ScoreSet, choose_threshold
 
 if TYPE_CHECKING:
@@ -214,9 +215,11 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, holds="an experiment in TOML or JSON")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{path}: expected an experiment in TOML or JSON, got: {error}") from error
     if not isinstance(values, dict):
         raise DataError(f"{path}: expected a table, got a {type(values).__name__}")
@@ -246,7 +249,7 @@ def explain(error: ValidationError, where: str) -> str:
         shown = came if len(came) <= 60 else came[:57] + "..."
         message = one["msg"].removeprefix("Value error, ")
         found.append(f"{where}: {key + ': ' if key else ''}{message[0].lower()}{message[1:]}, got {shown}")
-    return "\n".join(found)
+    return "; ".join(found)
 
 
 def _anchored(value: Any, key: str, folder: Path) -> Any:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ratta.errors import DataError
+from ratta.files import read_json
+from ratta.outputs import replace_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -147,7 +149,7 @@ def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str)
     with (folder / "frames.npz").open("wb") as stream:
         np.savez(stream, refusals=np.concatenate(refusals), t=np.concatenate(times))
     manifest = {"format": FORMAT, "key": key, "size": size, "sessions": entries}
-    (folder / "pool.json").write_text(json.dumps(manifest), encoding="utf-8")
+    replace_text(folder / "pool.json", json.dumps(manifest))
     return read_pool(folder)
 
 
@@ -192,10 +194,7 @@ def read_pool(folder: str | Path) -> tuple[CropSession, ...]:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected the manifest of a pool, got: {error}") from error
+    manifest = read_json(path, holds="the manifest of a pool")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"{path}: expected format {FORMAT!r}, got other; delete the pool and run again")
     return manifest

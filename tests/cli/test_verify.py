@@ -19,8 +19,8 @@ PLAYED = ("live", "print") * 2
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     """Four attempts of 1.3 s before a simulated camera, one still each, shaken and with its own grain."""
-    from ratta.camera.picture import read_picture
     from ratta.camera.scenes import FACE, PORTRAIT
+    from ratta.media.picture import read_picture
     from ratta.simulate import simulate_frames
 
     portrait = np.ascontiguousarray(read_picture(PORTRAIT)[..., ::-1])
