@@ -157,10 +157,10 @@ def source_kind(source: str | int | Path) -> tuple[str, str]:
         If nothing is named.
     """
     text = str(source) if isinstance(source, Path) else str(source).strip()
-    if not text or (isinstance(source, Path) and not source.name and not source.is_absolute()):
-        raise InputError("source: expected a picture, folder, video file, camera number or URL, got an empty one")
     if text.startswith("file://"):
         text = url2pathname(urlsplit(text).path)
+    if not text or (isinstance(source, Path) and not source.name and not source.is_absolute()):
+        raise InputError("source: expected a picture, folder, video file, camera number or URL, got an empty one")
     if text.isascii() and text.isdigit() and not isinstance(source, Path):
         return "camera", text
     if _URL.match(text) and not isinstance(source, Path):

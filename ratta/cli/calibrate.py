@@ -9,8 +9,9 @@ With --adapt the model may adapt afterwards (ratta.load(adapt=True)): it takes a
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
@@ -20,7 +21,7 @@ from ratta.adaptable import adaptation_reference, write_adaptable
 from ratta.bundle import MANIFEST, REQUIRED_FILES, model_files
 from ratta.calibrate import calibrated, read_parts
 from ratta.errors import DataError, InputError, MissingExtraError
-from ratta.files import read_text
+from ratta.files import printable, read_text
 from ratta.outputs import check_outputs
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="of the new model")
     parser.add_argument("--version", default="1", help="(%(default)s)")
     parser.add_argument("--adapt", action="store_true", help="also measure what adaptation must know of the source")
+    parser.add_argument("--strict", action="store_true", help="end at a file of the data that cannot be read")
     parser.add_argument("--card", type=Path, metavar="FILE", help="Markdown that says what the model is")
 
 
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     """Read the model, cut the data, calibrate, write."""
     try:
         from ratta.evaluate.domains import prepare_pool
-        from ratta.evaluate.sessions import read_pool
+        from ratta.evaluate.sessions import pool_skipped, read_pool
     except ModuleNotFoundError as error:
         raise MissingExtraError("ratta calibrate needs pydantic and OpenCV: pip install 'ratta[tools]'") from error
     check_outputs(
@@ -76,7 +78,8 @@ def run(args: argparse.Namespace) -> int:
     if args.card is not None:
         parts = replace(parts, card=read_card(args.card))
     with tempfile.TemporaryDirectory(prefix="ratta-calibrate-") as scratch:
-        pool = read_pool(prepare_pool(domain_of(args, Path(scratch)), parts.contract, Path(scratch) / "pools"))
+        place = prepare_pool(domain_of(args, Path(scratch)), parts.contract, Path(scratch) / "pools")
+        pool, skipped = read_pool(place), pool_skipped(place)
         bundle, figures = calibrated(
             parts,
             samples_of(pool),
@@ -89,11 +92,20 @@ def run(args: argparse.Namespace) -> int:
             reference = adaptation_reference(bundle, crops_of(pool), crops_of(changed(pool)))
             bundle = write_adaptable(args.output, bundle, reference)
     made = bundle.calibration
+    say_skipped(skipped)
     print(f"{args.output}: live from {made.live_threshold:.3f} on, spoof up to {made.spoof_threshold:.3f}")
     print(f"temperature {made.temperature:.3f}, bias {made.bias:.3f}; {made.origin}")
     print(f"AUC of the network on these {figures.samples} crops of {figures.subjects} people: {figures.auc.value:.3f}")
     print("error rates at these thresholds belong on other people: ratta eval")
     return 0
+
+
+def say_skipped(skipped: Sequence[str], *, shown: int = 10) -> None:
+    """Name the files that could not be read."""
+    if skipped:
+        print(f"{len(skipped)} files could not be read; their frames count as refused:", file=sys.stderr)
+        for reason in skipped[:shown]:
+            print(f"  {printable(reason)}", file=sys.stderr)
 
 
 def _read_of(model: str) -> tuple[Path, ...]:
@@ -137,7 +149,7 @@ def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
         )
     if kind not in CORPORA:
         raise InputError(f"--data: expected one of {', '.join((SIMULATED, *CORPORA))}, got {kind!r}")
-    return CorpusDomain(kind=kind, root=path, split=args.split, frames=args.frames)
+    return CorpusDomain(kind=kind, root=path, split=args.split, frames=args.frames, strict=args.strict)
 
 
 def changed(sessions: Iterable[CropSession]) -> Iterator[CropSession]:

@@ -29,14 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FOLDER", help="results (default: runs/<name of the experiment>)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="local processes (%(default)s)")
     parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="compute on a Dask cluster instead")
+    parser.add_argument("--strict", action="store_true", help="end at a file of a corpus that cannot be read")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the experiment and say where the report is."""
-    from ratta.evaluate import parse_experiment, read_settings, run_evaluation
+    from ratta.evaluate import parse_experiment, read_settings, run_evaluation, strictly
 
-    settings = parse_experiment(read_settings(args.experiment), where=args.experiment)
+    values = read_settings(args.experiment)
+    settings = parse_experiment(strictly(values) if args.strict else values, where=args.experiment)
     folder = Path(args.output or Path("runs") / settings.name)
     guard_experiment(args.experiment, folder, RESULTS, models=[str(settings.model)])
     report = run_evaluation(

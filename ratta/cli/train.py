@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     labelled = parser.add_argument_group("on labelled data")
     labelled.add_argument("experiment", nargs="?", type=Path, help="experiment file, TOML or JSON")
     labelled.add_argument("--data", nargs="+", metavar="NAME", help="data domains of the file to use, mixed")
+    labelled.add_argument("--strict", action="store_true", help="end at a file of a corpus that cannot be read")
     labelled.add_argument("--storage", metavar="URL", help="the study's database, if several machines share it")
     distilled = parser.add_argument_group("from portraits and teachers")
     distilled.add_argument("--portraits", type=Path, metavar="FOLDER", help="pictures, one per person")
@@ -68,11 +69,13 @@ def run(args: argparse.Namespace) -> int:
 
 def run_experiment(args: argparse.Namespace) -> int:
     """Cut the crops once, train every scenario, print the table."""
-    from ratta.evaluate import read_settings
+    from ratta.evaluate import read_settings, strictly
     from ratta.train.experiment import parse_training, read_parts
     from ratta.train.scenarios import ExperimentRunner
 
     values = read_settings(args.experiment)
+    if args.strict:
+        values = strictly(values)
     if args.data:
         values["use"] = args.data
     settings = parse_training(values, where=str(args.experiment))

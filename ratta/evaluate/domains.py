@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ratta.bundle import Contract
-    from ratta.data import FrameRecord
+    from ratta.data import FrameRecord, Skipped
     from ratta.evaluate.experiment import Domain
     from ratta.records import Refusal
 
@@ -58,20 +58,25 @@ def prepare_pool(domain: Domain, contract: Contract, folder: Path, *, progress: 
         pool_key(domain.path)
         return domain.path
     perception = _perception(contract)
+    skipped: Sequence[Skipped] = ()
     rule = {**asdict(contract), "limits": asdict(perception.limits), "detector": _detector_hash()}
     if isinstance(domain, SimulatedDomain):
         key = _digest({"domain": json.loads(domain.model_dump_json(exclude={"change"})), "contract": rule})
         sessions: Iterable[CropSession] = simulate_sessions(domain, perception)
         total = None
     else:
-        reader = _reader(perception, rule, domain.frames)
+        reader = _reader(perception, rule, domain.frames, strict=domain.strict)
+        skipped = reader.skipped
         presentations = read_corpus(domain)
         key = _digest({"presentations": [[p.session, reader.key(p)] for p in presentations]})
         sessions, total = from_presentations(presentations, reader), len(presentations)
     path = folder / key[:16]
     if open_pool(path, key=key) is None:
         write_pool(
-            path, shown(sessions, total=total, unit="session", title="cutting crops") if progress else sessions, key=key
+            path,
+            shown(sessions, total=total, unit="session", title="cutting crops") if progress else sessions,
+            key=key,
+            skipped=skipped,
         )
     return path
 
@@ -212,11 +217,11 @@ def _perception(contract: Contract) -> Perception:
     return Perception(detector=detector, size=contract.size, crop_scale=contract.crop_scale)
 
 
-def _reader(perception: Perception, rule: dict[str, Any], frames: int | None) -> CropReader:
+def _reader(perception: Perception, rule: dict[str, Any], frames: int | None, *, strict: bool) -> CropReader:
     def cut(frame: FrameRecord) -> Crop | Refusal:
         return perception.look(frame.pixels, box=frame.box, color="bgr")
 
-    return CropReader(cut=cut, size=perception.size, contract=rule, frames=frames)
+    return CropReader(cut=cut, size=perception.size, contract=rule, frames=frames, strict=strict)
 
 
 def _detector_hash() -> str:

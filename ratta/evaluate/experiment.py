@@ -69,7 +69,8 @@ class PoolDomain(_Domain):
 class CorpusDomain(_Domain):
     """One split of a corpus; `frames` at most are taken from a presentation, evenly spread.
 
-    `people` is a part of the split's subjects, as in `SimulatedDomain`.
+    `people` is a part of the split's subjects, as in `SimulatedDomain`. A file that cannot be read is a refused frame,
+    named and counted; `strict` ends there instead.
     """
 
     kind: Literal["oulu-npu", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof", "nuaa", "folder", "manifest"]
@@ -81,6 +82,7 @@ class CorpusDomain(_Domain):
     camera: str | None = None
     subjects: tuple[str, ...] | None = None
     people: tuple[Share, Share] = (0.0, 1.0)
+    strict: bool = False
 
 
 class SimulatedDomain(_Domain):
@@ -224,6 +226,22 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError(f"{path}: expected a table, got a {type(values).__name__}")
     return {key: _anchored(value, key, path.parent) for key, value in values.items()}
+
+
+def strictly(values: Any) -> Any:
+    """Ask every corpus of an experiment to end at a file that cannot be read.
+
+    Examples
+    --------
+    >>> strictly({"targets": {"here": {"kind": "folder", "root": "faces"}}})
+    {'targets': {'here': {'kind': 'folder', 'root': 'faces', 'strict': True}}}
+    """
+    if isinstance(values, list):
+        return [strictly(one) for one in values]
+    if not isinstance(values, dict):
+        return values
+    given = {key: strictly(one) for key, one in values.items()}
+    return {**given, "strict": True} if {"kind", "root"} <= given.keys() else given
 
 
 def parse_experiment(values: Mapping[str, Any], *, where: str) -> ExperimentSettings:

@@ -20,11 +20,11 @@ from ratta.files import read_json
 from ratta.outputs import replace_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
-    from ratta.data import CropReader, Presentation
+    from ratta.data import CropReader, Presentation, Skipped
 
 FORMAT = "ratta-pool/1"
 
@@ -116,7 +116,9 @@ def from_presentations(presentations: Iterable[Presentation], reader: CropReader
         )
 
 
-def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str) -> tuple[CropSession, ...]:
+def write_pool(
+    folder: str | Path, sessions: Iterable[CropSession], *, key: str, skipped: Sequence[Skipped] = ()
+) -> tuple[CropSession, ...]:
     """Write sessions to a pool and open it; the manifest is written last, so an interrupted pool does not exist.
 
     Parameters
@@ -127,6 +129,8 @@ def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str)
         Written one by one; only one is in memory at a time.
     key : str
         What the pool was made from; `open_pool` compares it.
+    skipped : sequence of Skipped
+        What could not be read of the sessions; looked at when they have been written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +152,8 @@ def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str)
         raise DataError(f"pool {folder}: expected at least one session, got none")
     with (folder / "frames.npz").open("wb") as stream:
         np.savez(stream, refusals=np.concatenate(refusals), t=np.concatenate(times))
-    manifest = {"format": FORMAT, "key": key, "size": size, "sessions": entries}
+    unread = [{"file": str(one.path), "reason": one.reason} for one in skipped]
+    manifest = {"format": FORMAT, "key": key, "size": size, "sessions": entries, "skipped": unread}
     replace_text(folder / "pool.json", json.dumps(manifest))
     return read_pool(folder)
 
@@ -164,6 +169,11 @@ def open_pool(folder: str | Path, *, key: str) -> tuple[CropSession, ...] | None
 def pool_key(folder: str | Path) -> str:
     """Return the key of a pool."""
     return str(_manifest(Path(folder) / "pool.json")["key"])
+
+
+def pool_skipped(folder: str | Path) -> tuple[str, ...]:
+    """Return why each file was skipped that could not be read when a pool was cut."""
+    return tuple(str(one["reason"]) for one in _manifest(Path(folder) / "pool.json").get("skipped", ()))
 
 
 def read_pool(folder: str | Path) -> tuple[CropSession, ...]:
