@@ -60,9 +60,9 @@ FACE = Box(200, 100, 400, 340)
 def simulated():
     """Eight simulated captures of the portrait before one camera: (crop, is_live, species), in turn."""
     pytest.importorskip("cv2")
-    from ratta.camera.picture import read_picture
     from ratta.camera.scenes import FACE as PORTRAIT_FACE
     from ratta.camera.scenes import PORTRAIT
+    from ratta.media.picture import read_picture
     from ratta.simulate import Session, crop_face, cut_out
 
     person = cut_out(np.ascontiguousarray(read_picture(PORTRAIT)[..., ::-1]), PORTRAIT_FACE)

@@ -95,8 +95,8 @@ def simulate_day(
     contract: Contract, *, seed: int, phases: Sequence[Phase] = PHASES
 ) -> Iterator[tuple[Phase, str, list[Pixels]]]:
     """Simulate the attempts of a day, one after the other: phase, species and the crops of each frame."""
-    from ratta.camera.picture import read_picture
     from ratta.camera.scenes import FACE, PORTRAIT
+    from ratta.media.picture import read_picture
     from ratta.simulate import Session, crop_face, cut_out
 
     portrait = np.ascontiguousarray(read_picture(PORTRAIT)[..., ::-1])

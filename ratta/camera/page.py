@@ -11,8 +11,8 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ratta.camera.chart import cost_bar, day_chart, score_chart
-from ratta.camera.opencv import opencv
 from ratta.camera.recorder import encode_picture
+from ratta.media.opencv import opencv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,9 @@ Faces are cut into a temporary folder and deleted again; features and numbers ar
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
@@ -25,12 +26,15 @@ import numpy as np
 
 from ratta.adaptation.records import BUFFERED_FRAMES
 from ratta.assembly import source_of
-from ratta.bundle import find_bundle, read_bundle
+from ratta.bundle import MANIFEST, REQUIRED_FILES, find_bundle, model_files, read_bundle
 from ratta.calibration import LiveSession, calibrated, live_profile, read_parts
 from ratta.data import read_live, separate
 from ratta.engine import open_graph
-from ratta.errors import InputError, MissingExtraError
+from ratta.errors import DataError, InputError, MissingExtraError
+from ratta.files import printable, read_text
 from ratta.inference import Network
+from ratta.outputs import check_outputs
+from ratta.profile import FILES as PROFILE_FILES
 from ratta.profile import write_profile
 from ratta.records import logit
 
@@ -65,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop-scale", type=float, help="of an exported network that does not say")
     parser.add_argument("--name", help="of the new model")
     parser.add_argument("--version", default="1", help="(%(default)s)")
+    parser.add_argument("--strict", action="store_true", help="end at a file of the data that cannot be read")
     parser.add_argument("--card", type=Path, metavar="FILE", help="Markdown that says what the model is")
 
 
@@ -74,6 +79,12 @@ def run(args: argparse.Namespace) -> int:
         import ratta.evaluate.domains  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtraError("ratta calibrate needs pydantic and OpenCV: pip install 'ratta[tools]'") from error
+    names = PROFILE_FILES if args.live else (*REQUIRED_FILES, "affine.npz", "statistics.npz", MANIFEST)
+    check_outputs(
+        [("--output", args.output / name) for name in names],
+        folders=[("--output", args.output)],
+        inputs=[args.live or args.data[1], *([args.card] if args.card else []), *_read_of(args.model)],
+    )
     return make_profile(args) if args.live else make_model(args)
 
 
@@ -88,15 +99,15 @@ def make_profile(args: argparse.Namespace) -> int:
     )
     space = source_of(bundle, network).space
     sessions, unusable = live_sessions(args, network, space)
-    profile = live_profile(
+    made = live_profile(
         sessions,
         space,
         model_sha256=bundle.sha256,
         live_logit=logit(bundle.calibration.live_threshold),
         alpha=args.alpha,
     )
-    write_profile(args.output, profile)
-    print(f"{args.output}: {told(profile.made_from)}")
+    write_profile(args.output, made)
+    print(f"{args.output}: {told(made.made_from)}")
     if unusable:
         print(f"left out for want of a usable frame: {', '.join(unusable[:5])}{' ...' if len(unusable) > 5 else ''}")
     print(f'load it with ratta.load("{args.model}", profile="{args.output}")')
@@ -136,7 +147,7 @@ def told(made_from: Mapping[str, Any]) -> str:
 def make_model(args: argparse.Namespace) -> int:
     """Read the model, cut the data, calibrate, write."""
     from ratta.evaluate.domains import prepare_pool
-    from ratta.evaluate.sessions import read_pool
+    from ratta.evaluate.sessions import pool_skipped, read_pool
 
     parts = read_parts(args.model, crop_scale=args.crop_scale)
     parts = replace(parts, name=args.name or args.output.name, version=args.version)
@@ -144,7 +155,8 @@ def make_model(args: argparse.Namespace) -> int:
         parts = replace(parts, card=read_card(args.card))
     with tempfile.TemporaryDirectory(prefix="ratta-calibrate-") as scratch:
         domain = domain_of(args, Path(scratch))
-        pool = read_pool(prepare_pool(domain, parts.contract, Path(scratch) / "pools", progress=True))
+        place = prepare_pool(domain, parts.contract, Path(scratch) / "pools", progress=True)
+        pool, skipped = read_pool(place), pool_skipped(place)
         bundle, figures = calibrated(
             parts,
             samples_of(pool),
@@ -155,6 +167,7 @@ def make_model(args: argparse.Namespace) -> int:
             spoof_policy=args.spoof_policy,
         )
     made = bundle.calibration
+    say_skipped(skipped)
     print(f"{args.output}: live from {made.live_threshold:.4f} on, spoof up to {made.spoof_threshold:.4f}")
     print(f"temperature {made.temperature:.3f}, bias {made.bias:.3f}; {made.origin}")
     print(f"AUC of the network on these {figures.samples} crops of {figures.subjects} people: {figures.auc.value:.3f}")
@@ -162,6 +175,19 @@ def make_model(args: argparse.Namespace) -> int:
     if "drift.source" not in bundle.statistics:
         print("fewer than 100 sessions: adaptation will take every camera for changed")
     return 0
+
+
+def say_skipped(skipped: Sequence[str], *, shown: int = 10) -> None:
+    """Name the files that could not be read."""
+    if skipped:
+        print(f"{len(skipped)} files could not be read; their frames count as refused:", file=sys.stderr)
+        for reason in skipped[:shown]:
+            print(f"  {printable(reason)}", file=sys.stderr)
+
+
+def _read_of(model: str) -> tuple[Path, ...]:
+    folder = Path(model)
+    return (folder, *folder.glob("*")) if (folder / "facts.json").is_file() else model_files(model)
 
 
 def read_card(path: Path) -> str:
@@ -173,9 +199,9 @@ def read_card(path: Path) -> str:
         If it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"--card: expected a readable Markdown file, got {path}: {error}") from error
+        return read_text(path, holds="a readable Markdown file")
+    except DataError as error:
+        raise InputError(f"--card: {error}") from error
 
 
 def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
@@ -201,7 +227,7 @@ def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
         )
     if kind not in CORPORA:
         raise InputError(f"--data: expected one of {', '.join((SIMULATED, *CORPORA))}, got {kind!r}")
-    return CorpusDomain(kind=kind, root=path, split=args.split, frames=frames)
+    return CorpusDomain(kind=kind, root=path, split=args.split, frames=frames, strict=args.strict)
 
 
 def changed(sessions: Iterable[CropSession]) -> Iterator[CropSession]:

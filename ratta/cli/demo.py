@@ -20,19 +20,21 @@ from typing import TYPE_CHECKING
 
 from ratta.adaptation.settings import Adaptation
 from ratta.assembly import make_adapter
-from ratta.bundle import DEFAULT_MODEL
+from ratta.bundle import DEFAULT_MODEL, model_files
 from ratta.camera import open_source
-from ratta.camera.opencv import opencv
 from ratta.camera.page import PageText, demo_page
 from ratta.camera.playback import play
-from ratta.camera.recorder import encode_picture, write_file
+from ratta.camera.recorder import encode_picture
 from ratta.camera.sheet import contact_sheet
 from ratta.camera.viewer import OpenCvWindow, watch
 from ratta.cli.day import ABOUT, day_summary, show_day
 from ratta.cli.lines import JsonLines, decision_entry
 from ratta.cli.paint import level, number, paint
+from ratta.cli.run import check_camera
 from ratta.engine import load
 from ratta.errors import BundleError
+from ratta.media.opencv import opencv
+from ratta.outputs import check_outputs, replace_file, replace_text
 
 if TYPE_CHECKING:
     import argparse
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from ratta.records import Decision
 
 HELP = "show what it does: simulated sessions of a real face, or your camera"
+RESULTS = ("sheet.png", "demo.html", "decisions.jsonl")
 HEADING = "One face, four sessions"
 HONEST = (
     "The face is real: NASA's public-domain portrait of astronaut Eileen Collins. Camera, printer and screen are "
@@ -64,6 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Play the demo, or watch a camera."""
     opencv()
+    if args.camera is not None:
+        check_camera(args.camera)
+    else:
+        written = [("--output", Path(args.output) / name) for name in RESULTS]
+        check_outputs(written, folders=[("--output", args.output)], inputs=model_files(args.model))
     engine = load(args.model)
     if args.camera is not None:
         window = OpenCvWindow("ratta: q quits, r starts over")
@@ -138,8 +146,8 @@ def _write_results(folder: Path, takes: Sequence[Take], moments: Sequence[Moment
         day_about=ABOUT if moments else "",
     )
     page = demo_page(takes, moments=moments, bundle=model, policy=engine.policy, text=text)
-    write_file(folder / "sheet.png", encode_picture(sheet, ".png"))
-    write_file(folder / "demo.html", page.encode())
+    replace_file(folder / "sheet.png", encode_picture(sheet, ".png"))
+    replace_text(folder / "demo.html", page)
     with JsonLines(str(folder / "decisions.jsonl")) as lines:
         for take in takes:
             for index, decision in enumerate(take.decisions):

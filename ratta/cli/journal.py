@@ -234,7 +234,7 @@ def parsed(line: str | None) -> Any:
     """Parse a line; `None` if it is no JSON."""
     try:
         return None if line is None else json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

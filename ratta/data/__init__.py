@@ -8,7 +8,7 @@ from ratta.data.casia_fasd import read_casia_fasd
 from ratta.data.celeba_spoof import read_celeba_spoof
 from ratta.data.crops import CropReader, Crops, separate, stacked
 from ratta.data.folder import read_folder, read_manifest
-from ratta.data.frames import FrameRecord, read_frames
+from ratta.data.frames import FrameRecord, Skipped, read_frames
 from ratta.data.live import read_live
 from ratta.data.msu_mfsd import read_msu_mfsd
 from ratta.data.nuaa import read_nuaa
@@ -23,6 +23,7 @@ __all__ = [
     "FrameRecord",
     "Presentation",
     "ScoreRow",
+    "Skipped",
     "read_boxes",
     "read_casia_fasd",
     "read_celeba_spoof",

@@ -14,6 +14,7 @@ from ratta.data import tree
 from ratta.data.folder import read_folder, read_manifest
 from ratta.data.presentation import SPLITS, Presentation, checked
 from ratta.errors import DataError
+from ratta.files import hidden, natural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def read_live(root: str | Path) -> tuple[Presentation, ...]:
     Returns
     -------
     tuple of Presentation
-        In the order of their names; `subject` is empty where the folders name nobody.
+        In the natural order of their names; `subject` is empty where the folders name nobody.
 
     Raises
     ------
@@ -50,8 +51,9 @@ def read_live(root: str | Path) -> tuple[Presentation, ...]:
 
 
 def _sessions(root: Path) -> Iterator[Presentation]:
-    for folder in sorted({path.parent for path in root.rglob("*") if path.is_file()}):
-        files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    folders = {path.parent for path in root.rglob("*") if path.is_file() and not hidden(path)}
+    for folder in sorted(folders, key=natural):
+        files = sorted((path for path in folder.iterdir() if not hidden(path)), key=natural)
         pictures = [path for path in files if path.suffix.lower() in tree.PICTURES]
         videos = [path for path in files if path.suffix.lower() in tree.VIDEOS]
         sessions = [(video.relative_to(root), (video,)) for video in videos]
