@@ -131,8 +131,10 @@ class Controller:
 
     def reset(self) -> None:
         """Go back to the source, or to the camera profile, and forget everything but the budget's accounts."""
-        for part in (self.anchor, self.gate, self.monitor, *([self.detector] if self.detector else [])):
+        for part in (self.anchor, self.gate, self.monitor):
             part.reset()
+        if self.detector is not None:
+            self.detector.reset()
         self._t = -math.inf
         self._penalty = 0.0
         self._ended: deque[Attempt] = deque()

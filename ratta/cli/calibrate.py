@@ -123,7 +123,8 @@ def live_sessions(args: argparse.Namespace, network: Network, space: Space) -> t
         raise InputError(f"--frames: expected 1 to {BUFFERED_FRAMES}, got {frames}")
     found, unusable = [], []
     for one in cut_sessions(read_live(args.live), network.contract, frames=frames, title="reading live sessions"):
-        readings = [network.read(crops) for crops, *_ in samples_of([one])]
+        usable = [separate(pixels) for pixels, refusal in zip(one.pixels, one.refusals, strict=True) if not refusal]
+        readings = [network.read(crops) for crops in usable]
         if not readings:
             unusable.append(one.name)
             continue

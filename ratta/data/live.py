@@ -56,7 +56,7 @@ def _sessions(root: Path) -> Iterator[Presentation]:
         files = sorted((path for path in folder.iterdir() if not hidden(path)), key=natural)
         pictures = [path for path in files if path.suffix.lower() in tree.PICTURES]
         videos = [path for path in files if path.suffix.lower() in tree.VIDEOS]
-        sessions = [(video.relative_to(root), (video,)) for video in videos]
+        sessions: list[tuple[Path, tuple[Path, ...]]] = [(video.relative_to(root), (video,)) for video in videos]
         if pictures:
             sessions.append((folder.relative_to(root), tuple(pictures)))
         for name, paths in sessions:
