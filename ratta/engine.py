@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("numpy", "onnxruntime", "web")
 LOCKOUT = "lockout"
-INTERNAL = frozenset({"adapter", "begin_attempt", "end_attempt", "network", "new_perception", "turn"})
+INTERNAL = frozenset({"adapter", "lockout", "network", "new_perception", "turn"})
 """What sessions and the command line need of an engine, and completion does not offer."""
 
 
@@ -203,8 +203,9 @@ class Engine:
         self.reset()
 
     def __repr__(self) -> str:
-        adapting = "adapting, " if self._adapter is not None else ""
-        return f"<Engine {self.bundle.name} {self.bundle.version}, {adapting}live from {self.policy.live_threshold:.4f}>"
+        model = f"{self.bundle.name} {self.bundle.version}"
+        adapting = ", adapting" if self._adapter is not None else ""
+        return f"<Engine {model}, live from {self.policy.live_threshold:.4f}{adapting}>"
 
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if name not in INTERNAL]
