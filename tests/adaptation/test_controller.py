@@ -143,7 +143,9 @@ def test_a_reading_is_never_raised():
 def test_a_network_that_answers_no_number_is_answered_as_such(learnt, toy, place):
     """The decision refuses the frame; nothing of it is learnt, not even when it is confirmed."""
     read = learnt.adapter.network.read
-    learnt.adapter.network.read = lambda pixels: Reading(*(getattr(read(pixels), n) for n in ("logits", "embedding", "cut")), math.nan)
+    learnt.adapter.network.read = lambda pixels: Reading(
+        *(getattr(read(pixels), n) for n in ("logits", "embedding", "cut")), math.nan
+    )
     before = learnt.adapter.anchor.evidence[Worth.CONFIRMED].weight
     attempt = learnt.adapter.begin()
     for _ in range(4):
@@ -493,7 +495,7 @@ def test_the_same_stream_gives_the_same_answers(toy):
 
 
 def test_a_camera_change_costs_few_sessions(toy):
-    """Another camera in mid-stream, confirmed by a passcode: at most four of twenty are denied, none of the last ten."""
+    """Another camera in mid-stream, by confirmed sessions: at most four of twenty are denied, none of the last ten."""
     for seed in range(10):
         stream = toy.Stream(toy.controller(), np.random.default_rng(seed))
         for _ in range(30):
