@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ratta.adaptation.adapter import Adapter
     from ratta.adaptation.kept import Attempt
-    from ratta.inference import Network
+    from ratta.inference import Ensemble, Network
 
     BoxLike = Box | tuple[float, float, float, float]
 
@@ -30,7 +30,7 @@ class Host(Protocol):
     policy: Policy
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Network | Ensemble:
         """The network that answers where nothing adapts."""
 
     @property

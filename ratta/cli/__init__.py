@@ -14,7 +14,7 @@ from ratta.errors import RattaError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = ("run", "replay", "demo", "info", "simulate", "eval", "sweep", "train", "export", "calibrate")
+COMMANDS = ("run", "replay", "demo", "info", "simulate", "eval", "sweep", "train", "export", "wrap", "calibrate")
 EPILOG = "exit status: 0 yes or done, 1 not live (ratta run) or not equal (ratta replay), 2 an error, 130 interrupted"
 
 
