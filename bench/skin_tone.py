@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from ratta.bundle import read_bundle
-from ratta.calibrate import read_sources
+from ratta.calibration import read_sources
 from ratta.contract import Contract
 from ratta.inference import Network, OrtSession
 from ratta.metrics import clopper_pearson

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ratta.bundle import Bundle, write_bundle
-from ratta.calibrate import SourceReadings, calibrate, read_sources, source_statistics
+from ratta.calibration import SourceReadings, calibrate, read_sources
 from ratta.contract import Contract
 from ratta.inference import Network, OrtSession
 from ratta.metrics import ScoreSet, Summary, Threshold, summary
@@ -117,7 +117,6 @@ def ship(
         calibration=calibration,
         graph=graph,
         affine=affine,
-        statistics=source_statistics(captures),
         card=_filled(template, name=name, figures=_figures(figures), real=real, facts=_facts(facts)),
     )
     return bundle, figures

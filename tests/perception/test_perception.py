@@ -1,5 +1,7 @@
 """The facade: the order of the checks, a caller's box, purity, and the frozen frame."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -58,7 +60,7 @@ def test_color_order_gives_the_same_crop():
     assert perception.detector.colors == ["bgr", "rgb"]
 
 
-@pytest.mark.parametrize("color", ["BGR", "gray", "", None, 3])
+@pytest.mark.parametrize("color", ["BGR", "gray", "", None, 3, math.nan, ["bgr"], np.array(["bgr", "rgb"])])
 def test_other_colors_raise(color):
     """A colour order that does not exist is the caller's mistake, in both ways of looking."""
     with pytest.raises(InputError, match="color"):
@@ -131,6 +133,47 @@ def test_follow_refuses_a_frozen_frame():
     assert isinstance(perception.follow(_frame(1), t=0.3), Crop)
 
 
+@pytest.mark.parametrize("stills", [1, 2, 3, 7])
+@pytest.mark.parametrize("pause_s", [0.05, 0.2])
+def test_stills_in_turn_are_seen_once_each(stills, pause_s):
+    """Whatever moves beside the face, and however the caller's box jitters, an old picture of it is no new one."""
+    perception, rng = _perception(), np.random.default_rng(0)
+    fresh = 0
+    for i in range(80):
+        frame = _frame(i % stills)
+        frame[:100] = rng.integers(0, 256, (100, 640, 3), dtype=np.uint8)
+        frame[400:, :150] = 255 * (i % 2)
+        shift = rng.uniform(-8, 8, 4)
+        box = Box(*(np.array([200, 150, 360, 310]) + shift)) if i % 4 else None
+        seen = perception.follow(frame, t=i * pause_s, box=box)
+        fresh += isinstance(seen, Crop)
+        assert isinstance(seen, Crop) or not seen.counts
+    assert fresh == stills
+
+
+def test_a_picture_is_forgotten_after_some_seconds():
+    """What was last there long ago is new again."""
+    perception = _perception()
+    perception.follow(_frame(0), t=0.0)
+    assert perception.follow(_frame(0), t=2.9).reason is Reason.FROZEN
+    assert isinstance(perception.follow(_frame(0), t=6.0), Crop)
+
+
+def test_one_grey_level_in_the_face_is_new():
+    """A sensor's noise is never taken for a copy."""
+    perception, rng = _perception(), np.random.default_rng(0)
+    for i in range(40):
+        frame = (_frame().astype(int) + rng.integers(-1, 2, (480, 640, 3))).clip(0, 255).astype(np.uint8)
+        assert isinstance(perception.follow(frame, t=i / 30), Crop)
+
+
+def test_a_frame_that_never_came_says_nothing_of_anybody():
+    """No frame, and a copy, are not held against the attempt; a dark one is."""
+    perception = _perception()
+    assert not perception.follow(None, t=0.0).counts
+    assert perception.follow(_frame() // 8, t=0.1).counts
+
+
 def test_follow_detects_once_while_nothing_happens():
     """Between detections the face is followed."""
     perception = _perception()
@@ -147,7 +190,7 @@ def test_a_refused_frame_is_followed_by_a_detection():
     perception.follow(_frame(0), t=0.0)
     assert perception.follow(_frame(0) // 8, t=0.1).reason is Reason.TOO_DARK
     calls = len(perception.detector.colors)
-    assert isinstance(perception.follow(_frame(0), t=0.2), Crop)
+    assert isinstance(perception.follow(_frame(1), t=0.2), Crop)
     assert len(perception.detector.colors) == calls + 1
 
 
