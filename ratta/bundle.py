@@ -30,7 +30,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ratta.contract import Contract, CropRule, read_contract, read_record
-from ratta.errors import BundleError, InputError
+from ratta.errors import BundleError, InputError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -124,6 +124,9 @@ class Bundle:
     def crops(self) -> tuple[CropRule, ...]:
         """Every crop rule, of one member after the other where there are several."""
         return tuple(rule for one in self.members for rule in one.crops) or self.contract.crops
+
+    def __repr__(self) -> str:
+        return f"<Bundle {self.name} {self.version}, sha256 {self.sha256[:12]}>"
 
 
 def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
@@ -264,6 +267,11 @@ def models_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "models"
 
 
+def shipped_models() -> list[str]:
+    """Return the names of the models that come with the package, sorted."""
+    return sorted(p.parent.name for p in models_folder().glob(f"*/{MANIFEST}"))
+
+
 def find_bundle(name_or_path: str | Path) -> Path:
     """Resolve a shipped model's name, or a path to a model folder.
 
@@ -280,8 +288,11 @@ def find_bundle(name_or_path: str | Path) -> Path:
     for folder in (*places, Path(name)):
         if _has_manifest(folder):
             return folder
-    shipped = sorted(p.parent.name for p in models_folder().glob(f"*/{MANIFEST}"))
-    raise BundleError(f"model: expected a folder with {MANIFEST} or one of {shipped}, got {str(name_or_path)!r}")
+    shipped = shipped_models()
+    raise BundleError(
+        f"model: expected a folder with {MANIFEST} or one of {shipped}, got {str(name_or_path)!r}"
+        f"{did_you_mean(name, shipped)}"
+    )
 
 
 def model_files(name_or_path: str | Path) -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ratta.session import Session, Turn, as_box
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
 
     import numpy.typing as npt
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("numpy", "onnxruntime", "web")
 LOCKOUT = "lockout"
+INTERNAL = frozenset({"adapter", "lockout", "network", "new_perception", "turn"})
+"""What sessions and the command line need of an engine, and completion does not offer."""
 
 
 def load(
@@ -154,7 +157,8 @@ class Engine:
     """Decides, frame by frame, whether a camera sees a living face.
 
     An engine is one open-ended stream (`step`), any number of attempts (`session`), and a pure look at one frame
-    (`score`). Engines share nothing; use one from one thread at a time.
+    (`score`). Engines share nothing; use one from one thread at a time. Leaving a `with` block forgets everything that
+    it holds in memory, as `reset` does.
 
     Parameters
     ----------
@@ -200,6 +204,22 @@ class Engine:
         self._network = open_network(bundle, graph)
         self._detector = detector
         self._perception = self.new_perception()
+        self.reset()
+
+    def __repr__(self) -> str:
+        model = f"{self.bundle.name} {self.bundle.version}"
+        adapting = ", adapting" if self._adapter is not None else ""
+        return f"<Engine {model}, live from {self.policy.live_threshold:.4f}{adapting}>"
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in INTERNAL]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.reset()
 
     def score(self, frame: npt.NDArray[np.uint8], *, box: BoxLike | None = None, color: str = "bgr") -> Score:

@@ -109,6 +109,10 @@ class Session:
         self._attempt: AttemptHandle | None = None
         self._confirmed: bool | None = None
 
+    def __repr__(self) -> str:
+        state = "final" if self.final else "closed" if self._closed else "open"
+        return f"<Session {self.verdict} ({self.reason}), {self._judge.scored_frames} frames scored, {state}>"
+
     def step(
         self, frame: npt.NDArray[np.uint8], *, t: float, box: BoxLike | None = None, color: str = "bgr"
     ) -> Decision:
