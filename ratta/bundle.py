@@ -28,6 +28,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ratta.errors import BundleError, InputError
+from ratta.outputs import replace_file
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -233,7 +234,6 @@ def write_bundle(
         As `read_bundle` gives it.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     files = {
         "model.onnx": graph,
         "affine.npz": _npz_bytes(affine),
@@ -241,7 +241,7 @@ def write_bundle(
         "CARD.md": card.encode(),
     }
     for file_name, content in files.items():
-        _replace_file(folder / file_name, content)
+        replace_file(folder / file_name, content)
     manifest = {
         "format": FORMAT,
         "name": name,
@@ -251,7 +251,7 @@ def write_bundle(
         "calibration": asdict(calibration),
         "files": {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in files.items()},
     }
-    _replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
     return read_bundle(folder)
 
 
@@ -388,13 +388,3 @@ def _npz_bytes(arrays: Arrays) -> bytes:
     named: dict[str, Any] = dict(arrays)
     np.savez_compressed(buffer, **named)
     return buffer.getvalue()
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: expected a writable folder, got: {error.strerror or error}") from error
