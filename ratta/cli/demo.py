@@ -1,6 +1,6 @@
 """Show what ratta does: a session of a real face, live, printed, on a screen, and a picture without a face.
 
-Then a day before a camera that changes, and what adaptation makes of it, where the model is calibrated for that.
+Then a day in front of a new camera: what the live anchors learn from twenty unlocks, and what they deny.
 
 Needs no camera and no network: camera, printer and screen are simulated. Leaves a contact sheet, a page with the
 score over time and the decisions as JSON lines in the output folder. With --camera it opens a window instead: green
@@ -14,10 +14,12 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratta.adaptation.settings import Adaptation
+from ratta.assembly import make_adapter
 from ratta.bundle import DEFAULT_MODEL, model_files
 from ratta.camera import open_source
 from ratta.camera.page import PageText, demo_page
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from ratta.adaptation.adapter import Adapter
+    from ratta.adaptation.controller import Controller
     from ratta.camera.day import Moment
     from ratta.camera.playback import Scene, Take
     from ratta.engine import Engine
@@ -78,15 +80,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     takes = play_demo(engine, seed=args.seed)
     _print_table(takes)
-    moments = show_day(_adapter(args.model), engine.bundle.contract, seed=args.seed)
+    moments = show_day(_adapter(engine), engine.bundle.contract, seed=args.seed)
     _write_results(Path(args.output), takes, moments, engine)
     return 0
 
 
-def _adapter(model: str) -> Adapter | None:
+def _adapter(engine: Engine) -> Controller | None:
+    """Make the adapter of the demo; every piece of work is billed one millisecond, so that the day repeats itself."""
+    settings = Adaptation(clock=count().__next__, inference_ms=1.0)
     try:
-        return load(model, adapt=Adaptation()).adapter
-    except BundleError:  # it has just been loaded without: it lacks the reference, nothing else
+        return make_adapter(engine.bundle, engine.network, settings)
+    except BundleError:  # it has just been loaded without: it lacks an embedding, nothing else
         return None
 
 

@@ -23,7 +23,7 @@ from ratta.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ratta.adaptation.event import Event
+    from ratta.adaptation.records import Event
     from ratta.records import Decision
 
 FORMAT = "ratta-journal/1"

@@ -36,8 +36,8 @@ class Crops:
 
     Attributes
     ----------
-    pixels : (N, S, S, 3) uint8
-        RGB; black where the frame was refused.
+    pixels : (N, S, S, 3) or (N, K, S, S, 3) uint8
+        RGB; black where the frame was refused. K crops of a face where there are several.
     refusals : (N,) str
         Why a frame was refused; empty where it was not.
     index : (N,) int64
@@ -68,6 +68,8 @@ class CropReader:
         From a `FrameRecord` to a `Crop`, or to a `Refusal` with its reason.
     size : int
         Side of a crop in pixels.
+    crops : int
+        How many there are of a face.
     contract : mapping
         Everything that decides what `cut` makes of a frame: crop rule, quality limits, detector hash. Plain JSON
         values.
@@ -89,6 +91,7 @@ class CropReader:
         *,
         cut: Cutter,
         size: int,
+        crops: int = 1,
         contract: Mapping[str, Any],
         cache: str | Path | None = None,
         frames: int | None = None,
@@ -98,6 +101,7 @@ class CropReader:
             raise InputError(f"crops: expected size and frames of at least 1, got {size} and {frames}")
         self.cut = cut
         self.size = size
+        self.crops = crops
         self.contract = dict(contract)
         self.cache = None if cache is None else Path(cache)
         self.frames = frames
@@ -127,23 +131,25 @@ class CropReader:
         return digest.hexdigest()
 
     def _make(self, presentation: Presentation) -> Crops:
-        black = np.zeros((self.size, self.size, 3), np.uint8)
-        pixels, refusals, index, times = [], [], [], []
+        pixels: list[npt.NDArray[np.uint8] | None] = []
+        refusals, index, times = [], [], []
 
         def skip(one: Skipped) -> None:
             self.skipped.append(one)
-            pixels.append(black)
+            pixels.append(None)
             refusals.append(str(Reason.UNUSABLE_INPUT))
             index.append(one.index)
             times.append(one.t)
 
         for frame in self._frames(presentation, skip):
             found = self.cut(frame)
-            pixels.append(black if isinstance(found, Refusal) else found.pixels)
+            pixels.append(None if isinstance(found, Refusal) else stacked(found.pixels))
             refusals.append(str(found.reason) if isinstance(found, Refusal) else "")
             index.append(frame.index)
             times.append(frame.t)
-        return Crops(np.stack(pixels), np.array(refusals, np.str_), np.array(index), np.array(times))
+        black = np.zeros((*([self.crops] if self.crops > 1 else []), self.size, self.size, 3), np.uint8)
+        seen = np.stack([black if one is None else one for one in pixels])
+        return Crops(seen, np.array(refusals, np.str_), np.array(index), np.array(times))
 
     def _frames(self, presentation: Presentation, skip: Callable[[Skipped], None]) -> Iterator[FrameRecord]:
         """Give the frames that can be read, also where that is none."""
@@ -153,6 +159,16 @@ class CropReader:
             if self.strict:
                 raise
             skip(Skipped(presentation.paths[-1], str(error), len(presentation.paths) - 1, 0.0))
+
+
+def stacked(pixels: tuple[npt.NDArray[np.uint8], ...]) -> npt.NDArray[np.uint8]:
+    """Put the crops of a face into one array, (K, S, S, 3), or (S, S, 3) where there is one."""
+    return pixels[0] if len(pixels) == 1 else np.stack(pixels)
+
+
+def separate(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Take them out again."""
+    return tuple(pixels) if pixels.ndim == 4 else (pixels,)
 
 
 def _fingerprint(path: Path) -> bytes:

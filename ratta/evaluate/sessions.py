@@ -8,6 +8,7 @@ every worker process opens it at once. A pool holds faces: keep it where the cor
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class CropSession:
     name, subject, camera, species : str
         `species` is empty for bona fide.
     is_live : bool
-    pixels : (N, S, S, 3) uint8
+    pixels : (N, S, S, 3), or (N, K, S, S, 3) where the contract has K crops, uint8
         RGB, by the model's crop rule.
     refusals : (N,) str
         Why a frame was refused; empty where it was not.
@@ -86,18 +87,24 @@ def change_session(session: CropSession, change: str) -> CropSession:
 
     The grain is drawn by the session's name, so that the same session always looks the same, in whatever pool it is.
     """
-    from ratta.simulate import change_crops
-
     return CropSession(
         name=session.name,
         subject=session.subject,
         camera=f"{session.camera}+{change}",
         is_live=session.is_live,
         species=session.species,
-        pixels=change_crops(np.asarray(session.pixels), change, seed=zlib.crc32(session.name.encode())),
+        pixels=_changed(np.asarray(session.pixels), change, seed=zlib.crc32(session.name.encode())),
         refusals=session.refusals,
         t=session.t,
     )
+
+
+def _changed(pixels: npt.NDArray[np.uint8], change: str, *, seed: int) -> npt.NDArray[np.uint8]:
+    from ratta.simulate import change_crops
+
+    if pixels.ndim == 4:
+        return change_crops(pixels, change, seed=seed)
+    return np.stack([change_crops(pixels[:, k], change, seed=seed) for k in range(pixels.shape[1])], axis=1)
 
 
 def from_presentations(presentations: Iterable[Presentation], reader: CropReader) -> Iterator[CropSession]:
@@ -137,12 +144,12 @@ def write_pool(
     (folder / "pool.json").unlink(missing_ok=True)
     entries: list[dict[str, Any]] = []
     refusals, times = [np.array([], np.str_)], [np.array([], np.float64)]
-    size = 0
+    shape: tuple[int, ...] = ()
     with (folder / "pixels.bin").open("wb") as stream:
         for one in sessions:
-            size = size or one.pixels.shape[1]
-            if one.pixels.shape[1:] != (size, size, 3):
-                raise DataError(f"session {one.name}: expected crops ({size}, {size}, 3), got {one.pixels.shape[1:]}")
+            shape = shape or one.pixels.shape[1:]
+            if one.pixels.shape[1:] != shape:
+                raise DataError(f"session {one.name}: expected crops {shape}, got {one.pixels.shape[1:]}")
             stream.write(np.ascontiguousarray(one.pixels).tobytes())
             refusals.append(one.refusals)
             times.append(one.t)
@@ -153,7 +160,7 @@ def write_pool(
     with (folder / "frames.npz").open("wb") as stream:
         np.savez(stream, refusals=np.concatenate(refusals), t=np.concatenate(times))
     unread = [{"file": str(one.path), "reason": one.reason} for one in skipped]
-    manifest = {"format": FORMAT, "key": key, "size": size, "sessions": entries, "skipped": unread}
+    manifest = {"format": FORMAT, "key": key, "shape": shape, "sessions": entries, "skipped": unread}
     replace_text(folder / "pool.json", json.dumps(manifest))
     return read_pool(folder)
 
@@ -186,13 +193,13 @@ def read_pool(folder: str | Path) -> tuple[CropSession, ...]:
     """
     folder = Path(folder)
     manifest = _manifest(folder / "pool.json")
-    size, entries = manifest["size"], manifest["sessions"]
+    entries, shape = manifest["sessions"], tuple(manifest["shape"])
     stops = np.cumsum([entry["frames"] for entry in entries])
-    expected = int(stops[-1]) * size * size * 3
+    expected = int(stops[-1]) * math.prod(shape)
     pixels_path = folder / "pixels.bin"
     if not pixels_path.is_file() or pixels_path.stat().st_size != expected:
         raise DataError(f"{pixels_path}: expected {expected} bytes of crops, got other; delete the pool and run again")
-    pixels = np.memmap(pixels_path, np.uint8, "r", shape=(int(stops[-1]), size, size, 3))
+    pixels = np.memmap(pixels_path, np.uint8, "r", shape=(int(stops[-1]), *shape))
     with (folder / "frames.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         refusals, times = archive["refusals"], archive["t"]
     found = []
