@@ -31,6 +31,7 @@ import numpy as np
 
 from ratta.contract import Contract, CropRule, read_contract, read_record
 from ratta.errors import BundleError, InputError, did_you_mean
+from ratta.outputs import replace_file
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -215,7 +216,6 @@ def write_bundle(
         As `read_bundle` gives it.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     files = {
         "model.onnx": graph,
         **{name: _npz_bytes(held) for name, held in (("affine.npz", affine), ("statistics.npz", statistics)) if held},
@@ -304,7 +304,7 @@ def model_files(name_or_path: str | Path) -> tuple[Path, ...]:
         If there is no such model.
     """
     folder = find_bundle(name_or_path)
-    return (folder, *(folder / name for name in (MANIFEST, *REQUIRED_FILES)))
+    return (folder, *(folder / name for name in (MANIFEST, *REQUIRED_FILES, "affine.npz", "statistics.npz")))
 
 
 def _has_manifest(folder: Path) -> bool:
@@ -385,14 +385,3 @@ def _npz_bytes(arrays: Arrays) -> bytes:
     named: dict[str, Any] = dict(arrays)
     np.savez_compressed(buffer, **named)
     return buffer.getvalue()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file at once or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: expected a writable folder, got: {error.strerror or error}") from error
