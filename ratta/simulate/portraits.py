@@ -7,7 +7,8 @@ a larger canvas, so that a scene of any kind can be put behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import csv
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ FACE_SIDE = 130.0
 FACE_CENTRE = (224.0, 205.0)
 SHOULDER_SLOPE = 0.7
 MATTE_SIDE = 192
+FURTHER = "further.csv"
+"""File of a prepared folder that names its further portraits."""
 
 
 def crop_square(box: Box, scale: float, height: int, width: int) -> tuple[int, int, int]:
@@ -161,22 +164,25 @@ def read_picture(path: Path) -> Rgb:
 
 
 def prepare_portraits(
-    folder: str | Path,
+    folder: str | Path | Sequence[str | Path],
     cache: str | Path,
     *,
     detect: Callable[[Rgb], Box | None],
+    further: str | Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Cut out every portrait of a folder once and store the canvases as one memory-mappable array.
 
     Parameters
     ----------
-    folder : path
+    folder : path or sequence of path
         Portraits, one per person, ``*.jpg`` or ``*.png``; the file name is the person's identity.
     cache : path
         Folder to write ``cutouts.npy``, ``boxes.npy`` and ``names.txt`` into.
     detect : callable
         Gives the face box of an RGB picture, or None.
+    further : path, optional
+        Which portraits are of a person who has another one, or may have; see `read_further`.
     on_progress : callable, optional
         Called with (done, total).
 
@@ -185,9 +191,12 @@ def prepare_portraits(
     DataError
         If the folder holds no pictures, one is corrupt, or no face is found in any.
     """
-    paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    folders = _listed(folder)
+    known = read_further(Path(further)) if further else {}
+    suffixes = {".jpg", ".jpeg", ".png"}
+    paths = [p for one in folders for p in sorted(one.glob("*")) if p.suffix.lower() in suffixes]
     if not paths:
-        raise DataError(f"{Path(folder).name}: expected portraits (*.jpg, *.png), got none; check the folder")
+        raise DataError(f"{folders[0].name}: expected portraits (*.jpg, *.png), got none; check the folder")
     target = Path(cache)
     target.mkdir(parents=True, exist_ok=True)
     canvases = np.lib.format.open_memmap(
@@ -195,10 +204,19 @@ def prepare_portraits(
     )
     names, boxes = _fill(canvases, paths, detect, on_progress)
     if not names:
-        raise DataError(f"{Path(folder).name}: expected portraits with a face, found no face in {len(paths)} pictures")
+        raise DataError(f"{folders[0].name}: expected portraits with a face, found no face in {len(paths)} pictures")
     np.save(target / "boxes.npy", np.asarray(boxes, np.float32))
     (target / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    if known:
+        with (target / FURTHER).open("w", encoding="utf-8", newline="") as stream:
+            csv.writer(stream).writerows([("portrait", "person"), *known.items()])
     return target
+
+
+def _listed(folder: str | Path | Sequence[str | Path]) -> list[Path]:
+    if isinstance(folder, str | Path):
+        return [Path(folder)]
+    return [Path(one) for one in folder]
 
 
 def _fill(
@@ -222,8 +240,29 @@ def _fill(
     return names, boxes
 
 
+def read_further(path: Path) -> dict[str, str]:
+    """Read which portraits are further ones, and whose: CSV with the columns ``portrait`` and ``person``.
+
+    A person is the name of their own portrait among the others; empty where they have none.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or has other columns.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return {row["portrait"]: row["person"] or "" for row in csv.DictReader(stream)}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path.name}: expected CSV with the columns portrait,person, got {type(error).__name__}: {error}"
+        ) from error
+
+
 class PortraitBank:
     """Prepared cut-outs, memory-mapped and addressed by position.
+
+    ``further`` says which of the folder's portraits are of a person twice, or of unknown identity; see `read_further`.
 
     Parameters
     ----------
@@ -248,6 +287,7 @@ class PortraitBank:
         if not self._index:
             raise DataError(f"{folder.name}: expected at least one of {len(wanted)} identities, found none")
         self.names = tuple(names[i] for i in self._index)
+        self.further = read_further(folder / FURTHER) if (folder / FURTHER).is_file() else {}
         self._boxes = boxes
 
     def __len__(self) -> int:
