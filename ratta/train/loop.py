@@ -313,7 +313,7 @@ class Trainer(Loop):
         self.validation = bring(validation, device or torch.device("cpu"))
         self.made = made
         network = student if student is not None else MobileNetV3Small()
-        model = Distiller(student=network, extra=validation.extra.shape[1], weights=settings.weights)
+        model = Distiller(student=network, extra=validation.extra.shape[-1], weights=settings.weights)
         on_gpu = device is not None and device.type == "cuda"
         super().__init__(settings=settings, model=model, device=device, mixed=on_gpu, report=report)
 

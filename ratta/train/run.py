@@ -31,6 +31,8 @@ from ratta.train.store import Store, StoreFiles
 
 VALIDATION_SEED = 7
 SCALES_SEED, SCALES_PICTURES = 13, 256
+LABEL_SEED = 0
+"""Of the inputs in a store, so that runs with other seeds can share it."""
 FIRST = 2048
 """Inputs that lie ready before the student takes its first step."""
 
@@ -138,7 +140,7 @@ class DistillationPlan:
             size=self.size,
             views=len(VIEWS),
             extra=len(self.teachers) - 1,
-            made_of=repr((*decides, self.settings.seed)),
+            made_of=repr(decides),
         )
 
 
@@ -185,7 +187,7 @@ def open_store(plan: DistillationPlan) -> Store:
     """Open the store of judged inputs of the training persons and let the plan's workers add to it."""
     people = split_portraits(plan.portraits).train
     factory = plan.factory(people, bank=plan.bank)
-    return Store(plan.files(), factory=factory, workers=plan.workers, seed=plan.settings.seed)
+    return Store(plan.files(), factory=factory, workers=plan.workers, seed=LABEL_SEED)
 
 
 def label(plan: DistillationPlan, *, report: Callable[[str], None] = print) -> int:
