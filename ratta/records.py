@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, SupportsFloat
 
+import numpy as np
+
 from ratta.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
+
+    Pixels = tuple[npt.NDArray[np.uint8], ...]
+    """The crops of one frame, (S, S, 3) uint8 RGB each, one per crop rule of the contract."""
+
+
+_LATEST_S = 1e15
 
 
 class Verdict(StrEnum):
@@ -52,7 +59,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """An axis-aligned face box in pixels, `(x_min, y_min, x_max, y_max)`, half open.
+    """An axis-aligned face box in pixels, `(x_min, y_min, x_max, y_max)`, half open; it holds floats.
 
     Raises
     ------
@@ -62,7 +69,7 @@ class Box:
     Examples
     --------
     >>> Box(10, 20, 50, 80).width
-    40
+    40.0
     """
 
     x_min: float
@@ -71,9 +78,12 @@ class Box:
     y_max: float
 
     def __post_init__(self) -> None:
-        corners = (self.x_min, self.y_min, self.x_max, self.y_max)
-        if not all(abs(as_float(c)) < 1e9 for c in corners):
-            raise InputError(f"box: expected finite (x_min, y_min, x_max, y_max), got {corners}")
+        given = (self.x_min, self.y_min, self.x_max, self.y_max)
+        corners = tuple(as_float(corner) for corner in given)
+        if not all(abs(corner) < 1e9 for corner in corners):
+            raise InputError(f"box: expected finite (x_min, y_min, x_max, y_max), got {given!r:.200}")
+        for name, corner in zip(("x_min", "y_min", "x_max", "y_max"), corners, strict=True):
+            object.__setattr__(self, name, corner)
         if self.x_max - self.x_min < 1e-3 or self.y_max - self.y_min < 1e-3:
             raise InputError(
                 f"box: expected x_min < x_max and y_min < y_max, got {corners}; "
@@ -133,10 +143,21 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a frame was not scored."""
+    """Why a frame was not scored.
+
+    Attributes
+    ----------
+    reason : Reason
+    detail : str
+        One sentence for a log: what was found, and what to do.
+    counts : bool
+        Whether time spent so may be held against the attempt: a copy, and a frame that never came, say nothing of
+        anybody.
+    """
 
     reason: Reason
     detail: str = ""
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,30 +166,30 @@ class Crop:
 
     Attributes
     ----------
-    pixels : (S, S, 3) uint8
-        RGB, by the crop rule of the bundle's contract.
+    pixels : tuple of (S, S, 3) uint8
+        RGB, one for each crop rule of the bundle's contract, in its order.
     face : Face
         The face it was cut around.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: tuple[npt.NDArray[np.uint8], ...]
     face: Face
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What the network says of one crop.
+    """What the network says of one face, seen in one or several crops.
 
     Attributes
     ----------
-    logits : (2,) float32
-        Spoof, live; before calibration.
-    embedding : (576,) float32
-        The pooled feature.
-    cut : (96, h, w) float32
-        The input of the adapted tail (`features.10`).
+    logits : (K, C) float32
+        What the graph gives for each of K crops and C classes, before calibration.
+    embedding : (D,) float32
+        The features of the crops, one after the other; of no length where the contract names none.
+    cut : (K, c, h, w) float32
+        The feature map from which the tail can be trained; of no length where the contract names none.
     live_logit : float
-        Calibrated log-odds of live.
+        Calibrated log-odds of live, the mean over the crops.
     """
 
     logits: npt.NDArray[np.float32]
@@ -276,16 +297,44 @@ def logit(p: float) -> float:
 
 
 def as_float(value: object) -> float:
-    """Turn a number into a float, and anything else, a truth value too, into `nan`.
+    """Turn a number into a float, and anything else, a truth value, a duration or a masked value too, into `nan`.
 
     Examples
     --------
     >>> as_float(2), as_float("2"), as_float(True)
     (2.0, nan, nan)
     """
-    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+    if isinstance(value, bool | complex) or not isinstance(value, SupportsFloat):
         return math.nan
+    if isinstance(value, np.ndarray | np.generic):
+        plain = value.ndim == 0 and value.dtype.kind in "iuf" and not isinstance(value, np.ma.MaskedArray)
+        return float(value) if plain else math.nan
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def as_time(t: object, earliest: float = -math.inf) -> float:
+    """Turn a time in seconds into a float of its own; whatever it was made of may change afterwards.
+
+    Raises
+    ------
+    InputError
+        If it is no finite number of seconds at or after `earliest`.
+
+    Examples
+    --------
+    >>> as_time(3), as_time(1.5, earliest=1.5)
+    (3.0, 1.5)
+    """
+    seconds = as_float(t)
+    if not abs(seconds) < _LATEST_S:
+        raise InputError(
+            f"t: expected a finite number of seconds, got {t!r:.80}; pass the frame's time on a monotonic clock"
+        )
+    if seconds < earliest:
+        raise InputError(
+            f"t: expected at least {earliest}, the time of the frame or attempt before, got {t}; time never goes back"
+        )
+    return seconds

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, Self
+from threading import Lock
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
-from ratta.decision import Judge, Policy, check_time
+from ratta.decision import Judge, Policy
 from ratta.errors import InputError
+from ratta.lockout import Lockout
 from ratta.perception import Perception, check_color
-from ratta.records import Box, Decision, Reason, Refusal, Verdict
+from ratta.records import Box, Decision, Reason, Refusal, Verdict, as_time
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ratta.adaptation.adapter import Adapter
-    from ratta.adaptation.kept import Attempt
+    from ratta.adapter import Adapter, AttemptHandle
     from ratta.inference import Network
+    from ratta.records import Pixels, Reading
 
     BoxLike = Box | tuple[float, float, float, float]
+
+UNLIKE = "unlike the live faces learnt on this camera"
 
 
 class Host(Protocol):
@@ -40,21 +44,47 @@ class Host(Protocol):
     def new_perception(self) -> Perception:
         """Give eyes of its own to a session."""
 
-    def locked(self, t: float) -> bool:
-        """Whether attempts that begin at time `t` are refused."""
+    @property
+    def lockout(self) -> Lockout:
+        """What counts the attempts that failed."""
 
-    def begin_attempt(self, t: float) -> None:
-        """Charge an attempt."""
+    @property
+    def turn(self) -> Turn:
+        """Whose turn it is to use the engine."""
 
-    def end_attempt(self, verdict: Verdict, t: float) -> None:
-        """Take the charge back after LIVE."""
+
+class Turn:
+    """Lets one call at a time into an engine, and says so where two meet.
+
+    Examples
+    --------
+    >>> turn = Turn()
+    >>> with turn, turn:  # doctest: +ELLIPSIS
+    ...     pass
+    Traceback (most recent call last):
+    ratta.errors.InputError: engine: expected one call at a time, got a second before the first had answered; ...
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise InputError(
+                "engine: expected one call at a time, got a second before the first had answered; "
+                "give each thread its own"
+            )
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class Session:
     """One person in front of one camera for one attempt; or, open-ended, a stream.
 
-    Leaving the `with` block, or `close`, ends the attempt. It is charged as failed when its first frame is scored, and
-    only a final LIVE takes that back: neither breaking off nor forgetting to close is a free retry.
+    The attempt begins with its first scored frame: waiting for a face costs nothing and counts for nothing. From then
+    on it stands as failed, and only a final LIVE takes that back: neither breaking off nor forgetting to close is a
+    free retry. Leaving the `with` block, or `close`, ends it.
 
     Examples
     --------
@@ -72,9 +102,11 @@ class Session:
         self._open_ended = open_ended
         self._box: Box | None = None
         self._t = -math.inf
-        self._charged = False
+        self._lockout = engine.lockout
+        self._number: int | None = None
+        self._ended = False
         self._closed = False
-        self._attempt: Attempt | None = None
+        self._attempt: AttemptHandle | None = None
         self._confirmed: bool | None = None
 
     def step(
@@ -86,20 +118,23 @@ class Session:
         """
         box = as_box(box)
         check_color(color)
-        self._admit(t)
+        with self._engine.turn:
+            return self._step(frame, self._admit(t), box, color)
+
+    def _step(self, frame: npt.NDArray[np.uint8], t: float, box: Box | None, color: str) -> Decision:
         if self._judge.final:
             return self._judge.refuse(Refusal(self._judge.reason), t=t)
         seen = self._perception.follow(frame, t=t, box=box, color=color)
         if isinstance(seen, Refusal):
-            return self._judge.refuse(seen, t=t)
+            decision = self._judge.refuse(seen, t=t)
+            self._settle(t)
+            return decision
         self._charge(t)
-        adapter = self._engine.adapter
-        reading = adapter.read(self._attempt, seen.pixels, t=t) if adapter else self._engine.network.read(seen.pixels)
+        reading = self._read(seen.pixels, t)
         new_face = self._is_new(seen.face.box)
         decision = self._judge.update(reading.live_logit, t=t, box=seen.face.box, new_face=new_face)
-        if decision.final:
-            self._end(decision.verdict, t)
-        return replace(decision, adapted=adapter.adapted, band=adapter.band.value) if adapter else decision
+        self._settle(t)
+        return self._told(decision)
 
     @property
     def verdict(self) -> Verdict:
@@ -119,26 +154,23 @@ class Session:
     def confirm(self, *, is_live: bool) -> None:
         """Say what is known for certain of the person in this attempt: live, or an attack.
 
-        For an integrator who knows that a living face was there, or that none was: an operator's label, a second
-        sensor. A passcode proves who, not that. Only this ever stands in for the gate's confidence when the engine
-        learns; it changes no verdict. Before the attempt has been studied, that is before the next `engine.idle` after
-        its end.
+        For an integrator who knows that a living face was there, or that none was: a passcode or second factor (it
+        proves who, and is proof of life only where nobody would hold up a picture of himself), an operator's label. It
+        changes no verdict; it is the best evidence that an engine can learn from, after a denial above all.
+
+        It may be called during the attempt and after its end, until `Adaptation.confirm_s` seconds have passed or the
+        next attempt begins.
 
         Raises
         ------
         InputError
-            If `is_live` is no truth value, or the attempt has been studied.
+            If `is_live` is no truth value, or it is too late.
         """
         if not isinstance(is_live, bool):
-            raise InputError(f"confirm: expected is_live to be True or False, got {is_live!r}")
-        if self._attempt is not None and self._attempt.studied:
-            raise InputError(
-                "confirm: expected an attempt that waits to be studied, got one that the engine has learnt from; "
-                "confirm before engine.idle is called after its end"
-            )
+            raise InputError(f"confirm: expected is_live to be True or False, got {is_live!r:.80}")
+        if self._attempt is not None and self._engine.adapter is not None:
+            self._engine.adapter.confirm(self._attempt, is_live=is_live)
         self._confirmed = is_live
-        if self._attempt is not None:
-            self._attempt.confirmed = is_live
 
     def close(self) -> None:
         """End the attempt; the verdict of an undecided one becomes UNCERTAIN (or stays REFUSED)."""
@@ -149,7 +181,7 @@ class Session:
         if not judge.final and judge.scored_frames:
             undecided = judge.verdict is Verdict.UNCERTAIN
             judge.close(Verdict.UNCERTAIN, judge.reason if undecided else Reason.GATHERING)
-            self._end(judge.verdict, self._t)
+            self._settle(self._t)
 
     def __enter__(self) -> Self:
         return self
@@ -159,28 +191,55 @@ class Session:
     ) -> None:
         self.close()
 
-    def _admit(self, t: float) -> None:
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse to be copied or pickled: one attempt must not become several."""
+        raise InputError("session: expected one attempt, got an order to copy it; begin another with engine.session()")
+
+    def _admit(self, t: float) -> float:
         if self._closed:
             raise InputError(
                 "session: expected an open session, got one that was closed; begin another with engine.session()"
             )
-        check_time(t, self._t)
-        begins = not (self._open_ended or self._charged or self._judge.final)
-        if begins and self._engine.locked(t):
-            self._judge.close(Verdict.REFUSED, Reason.ATTEMPTS_EXHAUSTED)
+        t = as_time(t, self._t)
+        begins = not (self._open_ended or self._number or self._judge.final)
+        if begins and self._lockout.locked(t):
+            left = f"{math.ceil(self._lockout.left_s)} s until the next attempt"
+            self._judge.close(Verdict.REFUSED, Reason.ATTEMPTS_EXHAUSTED, left)
         self._t = t
+        return t
 
     def _charge(self, t: float) -> None:
-        if not (self._charged or self._open_ended):
-            self._engine.begin_attempt(t)
-            self._charged = True
-            if adapter := self._engine.adapter:
-                self._attempt = adapter.begin()
-                self._attempt.confirmed = self._confirmed
+        if not (self._number or self._open_ended):
+            self._number = self._lockout.begin(t)
 
-    def _end(self, verdict: Verdict, t: float) -> None:
-        self._engine.end_attempt(verdict, t)
-        if self._engine.adapter and self._attempt:
+    def _read(self, pixels: Pixels, t: float) -> Reading:
+        adapter = self._engine.adapter
+        if adapter is None:
+            return self._engine.network.read(pixels)
+        if self._attempt is None:
+            self._attempt = adapter.begin()
+            self._attempt.confirmed = self._confirmed
+        return adapter.read(self._attempt, pixels, t=t)
+
+    def _told(self, decision: Decision) -> Decision:
+        """Add what the adapter has to say."""
+        adapter = self._engine.adapter
+        if adapter is None or self._attempt is None:
+            return decision
+        unlike = UNLIKE if self._attempt.penalty > 0 else ""
+        detail = "; ".join(filter(None, (decision.detail, unlike)))
+        return replace(decision, detail=detail, adapted=adapter.adapted, band=adapter.band)
+
+    def _settle(self, t: float) -> None:
+        """Let a charged attempt stand as failed up to now, or end it."""
+        if self._number is None or self._ended:
+            return
+        self._ended = self._judge.final
+        if self._ended and self._judge.verdict is Verdict.LIVE:
+            self._lockout.clear()
+        else:
+            self._lockout.stand(self._number, t)
+        if self._ended and self._engine.adapter and self._attempt:
             self._engine.adapter.end(self._attempt, t=t)
 
     def _is_new(self, box: Box) -> bool:

@@ -117,7 +117,7 @@ def whole_face(face: Face) -> Face:
     --------
     >>> box = whole_face(Face(Box(100, 100, 200, 200), 0.9)).box
     >>> [round(edge) for edge in (box.x_min, box.y_min, box.x_max, box.y_max)]
-    [105, 79, 195, 202]
+    [105, 79, 195, 201]
     """
     side = (face.box.width + face.box.height) / 2
     height = side / 0.816

@@ -1,4 +1,4 @@
-"""The eyes of an engine: a frame becomes the crop of one usable face, or a refusal with its reason."""
+"""The eyes of an engine: a frame becomes the crops of one usable face, or a refusal with its reason."""
 
 from __future__ import annotations
 
@@ -6,33 +6,41 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ratta.contract import CropRule
 from ratta.errors import InputError
 from ratta.perception.crop import cut, square_around, within
+from ratta.perception.freshness import Freshness
 from ratta.perception.quality import QualityLimits, check_face, check_frame, check_light
 from ratta.perception.track import FaceTracker
 from ratta.records import Box, Crop, Face, Reason, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
+    from ratta.perception.crop import Square
     from ratta.perception.face import FaceDetector
 
+    Pixels = npt.NDArray[np.uint8]
+
 COLORS = ("bgr", "rgb")
+FROZEN = Refusal(
+    Reason.FROZEN, "the same pixels of the face as a moment before; is the camera still running?", counts=False
+)
 
 
 class Perception:
     """Finds the face in a frame, judges whether it can be scored, and cuts it out.
 
     The order is: usable input, face, geometry, crop, light and focus; the first that fails refuses. `look` is pure;
-    `follow` keeps the face from frame to frame and refuses a frame that repeats the one before.
+    `follow` keeps the face from frame to frame, and refuses a picture of it that was there before; see `Freshness`.
 
     Parameters
     ----------
     detector : FaceDetector
-    size : int
-        Side of the crop in pixels.
-    crop_scale : float
-        Side of the square that is cut out over the longer side of the face box.
+    crops : tuple of CropRule
+        Which crops to cut out, by the bundle's contract; light and focus are judged in the widest.
     limits : QualityLimits, optional
     redetect_s : float
         Longest time in seconds that `follow` goes without a detection.
@@ -47,7 +55,7 @@ class Perception:
     >>> class Nobody:
     ...     def detect(self, frame, *, color="bgr"):
     ...         return ()
-    >>> perception = Perception(detector=Nobody(), size=128, crop_scale=1.5)
+    >>> perception = Perception(detector=Nobody(), crops=(CropRule(size=128, scale=1.5),))
     >>> perception.look(np.full((480, 640, 3), 127, np.uint8)).reason
     <Reason.NO_FACE: 'no face'>
     """
@@ -56,27 +64,25 @@ class Perception:
         self,
         *,
         detector: FaceDetector,
-        size: int,
-        crop_scale: float,
+        crops: tuple[CropRule, ...],
         limits: QualityLimits | None = None,
         redetect_s: float = 0.5,
     ) -> None:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 16:
-            raise InputError(f"size: expected a whole number of pixels, at least 16, got {size!r}")
-        if not 1 <= crop_scale <= 10:
-            raise InputError(f"crop_scale: expected a number in [1, 10], got {crop_scale!r}")
+        if not crops or not all(isinstance(rule, CropRule) for rule in crops):
+            raise InputError(f"crops: expected crop rules, at least one, got {crops!r}")
         self.detector = detector
-        self.size = size
-        self.crop_scale = crop_scale
+        self.crops = crops
         self.limits = limits or QualityLimits()
         self.redetect_s = redetect_s
+        self._widest = max(range(len(crops)), key=lambda number: crops[number].scale)
         self._tracker = FaceTracker(detector=detector, redetect_s=redetect_s)
+        self._freshness = Freshness()
         self.reset()
 
     def reset(self) -> None:
         """Forget the face and the frame before; the same as a new instance."""
         self._tracker.reset()
-        self._glimpse: npt.NDArray[np.uint8] | None = None
+        self._freshness.reset()
 
     def look(self, frame: npt.NDArray[np.uint8], *, box: Box | None = None, color: str = "bgr") -> Crop | Refusal:
         """Look at one frame, without memory; nothing changes.
@@ -100,43 +106,49 @@ class Perception:
         if refused:
             return refused
         faces = self.detector.detect(frame, color=color) if box is None else (Face(box, 1.0),)
-        return self._crop(frame, faces, color)
+        return self._check_face(frame, faces) or self._crop(frame, faces[0], color)
 
     def follow(
         self, frame: npt.NDArray[np.uint8], *, t: float, box: Box | None = None, color: str = "bgr"
     ) -> Crop | Refusal:
         """Look at the next frame of a stream at time `t` in seconds; arguments and errors as in `look`."""
         _check_arguments(box, color)
-        refused = check_frame(frame, self.limits) or self._check_fresh(frame)
+        refused = check_frame(frame, self.limits)
         if refused:
             return refused
         faces = self._tracker.update(frame, t=t, color=color) if box is None else (Face(box, 1.0),)
-        seen = self._crop(frame, faces, color)
+        refused = self._check_face(frame, faces)
+        if not refused and not self._freshness.update(frame, faces[0].box, t=t):
+            return FROZEN  # the tracker is not to blame
+        seen = refused or self._crop(frame, faces[0], color)
         if isinstance(seen, Refusal):
             self._tracker.reset()  # what was refused may have been the wrong place: look afresh
         return seen
 
-    def _crop(self, frame: npt.NDArray[np.uint8], faces: tuple[Face, ...], color: str) -> Crop | Refusal:
+    def _check_face(self, frame: npt.NDArray[np.uint8], faces: tuple[Face, ...]) -> Refusal | None:
         height, width = frame.shape[:2]
-        refused = check_face(faces, height=height, width=width, limits=self.limits)
-        if refused:
-            return refused
-        box = faces[0].box
-        square = square_around(box, scale=self.crop_scale, height=height, width=width)
-        pixels = cut(frame, square, size=self.size, color=color)
-        return check_light(pixels, within(box, square, size=self.size), self.limits) or Crop(pixels, faces[0])
+        return check_face(faces, height=height, width=width, limits=self.limits)
 
-    def _check_fresh(self, frame: npt.NDArray[np.uint8]) -> Refusal | None:
-        """Refuse a frame whose every 32nd row is the same as before: the noise of a sensor never repeats there."""
-        before, self._glimpse = self._glimpse, frame[16::32].copy()
-        if before is None or not np.array_equal(before, self._glimpse):
-            return None
-        return Refusal(Reason.FROZEN, "the same pixels as in the frame before; is the camera still running?")
+    def _crop(self, frame: Pixels, face: Face, color: str) -> Crop | Refusal:
+        height, width = frame.shape[:2]
+        squares = [
+            square_around(face.box, scale=rule.scale, height=height, width=width, border=rule.border)
+            for rule in self.crops
+        ]
+        rule, square = self.crops[self._widest], squares[self._widest]
+        widest = cut(frame, square, size=rule.size, color=color, border=rule.border)
+        refused = check_light(widest, within(face.box, square, size=rule.size), self.limits)
+        return refused or Crop(tuple(self._cut_all(frame, squares, color, widest)), face)
+
+    def _cut_all(self, frame: Pixels, squares: list[Square], color: str, widest: Pixels) -> Iterator[Pixels]:
+        for number, (rule, square) in enumerate(zip(self.crops, squares, strict=True)):
+            known = number == self._widest
+            yield widest if known else cut(frame, square, size=rule.size, color=color, border=rule.border)
 
 
 def check_color(color: str) -> None:
     """Refuse a colour order that is neither "bgr" nor "rgb" with an `InputError`."""
-    if color not in COLORS:
+    if not isinstance(color, str) or color not in COLORS:
         raise InputError(f'color: expected "bgr" or "rgb", got {color!r}')
 
 

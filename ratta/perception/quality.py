@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 
 import numpy as np
@@ -90,7 +90,9 @@ def check_frame(frame: object, limits: QualityLimits) -> Refusal | None:
     >>> check_frame(np.zeros((480, 640)), QualityLimits()).detail
     'frame: expected (H, W, 3) uint8, got (480, 640) float64; pass colour images'
     """
-    if not isinstance(frame, np.ndarray):
+    if frame is None:
+        return replace(_unusable("got nothing; check that the source delivered a picture"), counts=False)
+    if not isinstance(frame, np.ndarray) or isinstance(frame, np.ma.MaskedArray):
         return _unusable(f"got {type(frame).__name__}; {_advice_on_type(frame)}")
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
         return _unusable(f"got {frame.shape} {frame.dtype}; {_advice(frame)}")
@@ -111,8 +113,6 @@ def _unusable(got: str) -> Refusal:
 
 
 def _advice_on_type(frame: object) -> str:
-    if frame is None:
-        return "check that the source delivered a picture"
     if isinstance(frame, (str, bytes, PathLike)):
         return "decode the picture first, for instance with cv2.imread"
     return "convert it with numpy.asarray"

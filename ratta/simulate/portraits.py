@@ -8,6 +8,7 @@ a larger canvas, so that a scene of any kind can be put behind it.
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ratta.errors import DataError, InputError
+from ratta.errors import DataError, InputError, SourceError
+from ratta.files import hidden, natural, printable, read_text
+from ratta.media import picture as media
+from ratta.outputs import replace_text
 
 Box = tuple[float, float, float, float]
 Rgb = NDArray[np.uint8]
@@ -154,12 +158,10 @@ def read_picture(path: Path) -> Rgb:
     DataError
         If the file is missing or is no picture that can be decoded.
     """
-    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None:
-        raise DataError(
-            f"{path.name}: expected a readable picture, got a corrupt or missing file; remove or replace it"
-        )
+    try:
+        picture = media.read_picture(path)
+    except SourceError as error:
+        raise DataError(f"{error}; remove or replace it") from error
     return np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
 
 
@@ -176,7 +178,8 @@ def prepare_portraits(
     Parameters
     ----------
     folder : path or sequence of path
-        Portraits, one per person, ``*.jpg`` or ``*.png``; the file name is the person's identity.
+        Portraits, one per person, such as ``*.jpg``; the file name is the person's identity. One that cannot be read
+        is left out, with a warning in the log that names it.
     cache : path
         Folder to write ``cutouts.npy``, ``boxes.npy`` and ``names.txt`` into.
     detect : callable
@@ -189,12 +192,12 @@ def prepare_portraits(
     Raises
     ------
     DataError
-        If the folder holds no pictures, one is corrupt, or no face is found in any.
+        If the folder holds no pictures, none can be read, or no face is found in any.
     """
     folders = _listed(folder)
     known = read_further(Path(further)) if further else {}
-    suffixes = {".jpg", ".jpeg", ".png"}
-    paths = [p for one in folders for p in sorted(one.glob("*")) if p.suffix.lower() in suffixes]
+    entries = [p for one in folders for p in sorted(one.glob("*"), key=natural) if not hidden(p)]
+    paths = [p for p in entries if p.suffix.lower() in media.PICTURE_SUFFIXES | media.OTHER_SUFFIXES]
     if not paths:
         raise DataError(f"{folders[0].name}: expected portraits (*.jpg, *.png), got none; check the folder")
     target = Path(cache)
@@ -206,10 +209,10 @@ def prepare_portraits(
     if not names:
         raise DataError(f"{folders[0].name}: expected portraits with a face, found no face in {len(paths)} pictures")
     np.save(target / "boxes.npy", np.asarray(boxes, np.float32))
-    (target / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    replace_text(target / "names.txt", "\n".join(names) + "\n")
     if known:
-        with (target / FURTHER).open("w", encoding="utf-8", newline="") as stream:
-            csv.writer(stream).writerows([("portrait", "person"), *known.items()])
+        rows = "".join(f"{portrait},{person}\n" for portrait, person in known.items())
+        replace_text(target / FURTHER, "portrait,person\n" + rows)
     return target
 
 
@@ -228,12 +231,16 @@ def _fill(
     names: list[str] = []
     boxes: list[Box] = []
     for done, path in enumerate(paths, 1):
-        picture = read_picture(path)
+        try:
+            picture = read_picture(path)
+        except DataError as error:
+            logging.getLogger("ratta.simulate").warning("skipped: %s", error)
+            continue
         box = detect(picture)
         if box is not None:
             cutout = cut_out(picture, box)
             canvases[len(names)] = cutout.rgba
-            names.append(path.stem)
+            names.append(printable(path.stem))  # one name, one line
             boxes.append(cutout.box)
         if on_progress is not None:
             on_progress(done, len(paths))
@@ -275,7 +282,7 @@ class PortraitBank:
     def __init__(self, cache: str | Path, *, keep: Iterable[str] | None = None) -> None:
         folder = Path(cache)
         try:
-            names = (folder / "names.txt").read_text(encoding="utf-8").split()
+            names = read_text(folder / "names.txt").splitlines()
             boxes = np.load(folder / "boxes.npy", allow_pickle=False)
             self._canvases = np.load(folder / "cutouts.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
