@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -112,16 +113,29 @@ class StreamSettings(_Strict):
 
 
 class MethodSettings(_Strict):
-    """One method, with what differs from its published constants; `label` names it in tables."""
+    """One method, with what differs from its published constants; `label` names it in tables.
 
-    name: Literal[tuple(METHODS)]  # type: ignore[valid-type]
+    A method of your own is named `module:Class`, as Python would import it.
+    """
+
+    name: str
     label: Name
     options: dict[str, Any] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _labelled(cls, value: Any) -> Any:
-        return {"label": value.get("name"), **value} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        name = value.get("name")
+        return {"label": name.rpartition(":")[2] if isinstance(name, str) else name, **value}
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in METHODS and not re.fullmatch(r"[\w.]+:\w+", name):
+            raise ValueError(f"input should be {', '.join(map(repr, METHODS))} or module:Class")
+        return name
 
 
 def _named(key: str) -> BeforeValidator:
