@@ -97,6 +97,7 @@ def make_cells(settings: ExperimentSettings, folder: Path, *, progress: bool = F
                 pools=folders,
                 pool_keys=keys,
                 frames=stream.frames,
+                confirm=stream.confirm,
                 threshold=settings.threshold,
                 threads=settings.threads,
             )

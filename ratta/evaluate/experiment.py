@@ -106,10 +106,11 @@ Domain = Annotated[PoolDomain | CorpusDomain | SimulatedDomain, Field(discrimina
 
 
 class StreamSettings(_Strict):
-    """One kind of stream; `frames` cuts or repeats it."""
+    """One kind of stream; `frames` cuts or repeats it, `confirm` is the share of live sessions that are confirmed."""
 
     kind: Literal[tuple(KINDS)]  # type: ignore[valid-type]
     frames: int | None = Field(default=None, ge=1)
+    confirm: Share = 0.0
 
 
 class MethodSettings(_Strict):
@@ -197,7 +198,7 @@ class ExperimentSettings(_Strict):
         labels = [method.label for method in self.methods]
         if len(set(labels)) < len(labels):
             raise ValueError("methods: expected different labels; give methods that come twice a label each")
-        kinds = [stream.kind for stream in self.streams]
+        kinds = [(stream.kind, stream.confirm) for stream in self.streams]
         if len(set(kinds)) < len(kinds) or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("streams and seeds: expected each once")
         changed = [name for name, domain in self.targets.items() if domain.change]
