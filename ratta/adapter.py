@@ -44,13 +44,13 @@ class Adapter(Protocol):
     def begin(self) -> AttemptHandle:
         """Begin an attempt."""
 
-    def read(self, attempt: AttemptHandle, pixels: Pixels, *, t: float) -> Reading:
+    def read(self, attempt: Any, pixels: Pixels, *, t: float) -> Reading:
         """Answer one frame's crops."""
 
-    def end(self, attempt: AttemptHandle, *, t: float) -> None:
+    def end(self, attempt: Any, *, t: float) -> None:
         """End an attempt; it will be studied in `idle`."""
 
-    def confirm(self, attempt: AttemptHandle, *, is_live: bool) -> None:
+    def confirm(self, attempt: Any, *, is_live: bool) -> None:
         """Take in what the integrator knows of an attempt."""
 
     def idle(self, t: float, *, within_ms: float) -> Idle:

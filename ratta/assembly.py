@@ -55,16 +55,7 @@ def make_adapter(
     BundleError
         If the network gives no embedding, or the bundle's statistics do not fit it.
     """
-    probe = probe_of(bundle)
-    width = network.read(probe).embedding.size
-    if not width:
-        raise BundleError(
-            f"{bundle.name}: expected a network that gives an embedding, got one that does not; load it without adapt"
-        )
-    try:
-        reference = SourceReference.from_arrays(bundle.statistics, width=width)
-    except InputError as error:
-        raise BundleError(f"{bundle.name}: {error}") from error
+    probe, reference = probe_of(bundle), source_of(bundle, network)
     clock = settings.clock or processor_ms
     inference_ms = settings.inference_ms or timed_inference_ms(network, probe, clock)
     adapter = Controller(
@@ -93,6 +84,25 @@ def make_adapter(
     return adapter
 
 
+def source_of(bundle: Bundle, network: Network) -> SourceReference:
+    """Read what the bundle knows of the source.
+
+    Raises
+    ------
+    BundleError
+        As in `make_adapter`.
+    """
+    width = network.read(probe_of(bundle)).embedding.size
+    if not width:
+        raise BundleError(
+            f"{bundle.name}: expected a network that gives an embedding, got one that does not; load it without adapt"
+        )
+    try:
+        return SourceReference.from_arrays(bundle.statistics, width=width)
+    except InputError as error:
+        raise BundleError(f"{bundle.name}: {error}") from error
+
+
 def probe_of(bundle: Bundle) -> Pixels:
     """Grey crops, as many as the contract wants."""
     size = bundle.contract.size
@@ -114,7 +124,7 @@ def timed_inference_ms(network: Network, probe: Pixels, clock: Callable[[], floa
 
 
 def processor_ms() -> float:
-    """Processor time of this thread in milliseconds, so that preemption is not billed; wall time where there is none."""
+    """Processor time of this thread in milliseconds: preemption is not billed; wall time where there is none."""
     try:
         return time.thread_time() * 1e3
     except (AttributeError, OSError):

@@ -244,6 +244,18 @@ def find_bundle(name_or_path: str | Path) -> Path:
     raise BundleError(f"model: expected a folder with {MANIFEST} or one of {shipped}, got {str(name_or_path)!r}")
 
 
+def model_files(name_or_path: str | Path) -> tuple[Path, ...]:
+    """Give the folder of a model and the files in it, which nothing else may be written over.
+
+    Raises
+    ------
+    BundleError
+        If there is no such model.
+    """
+    folder = find_bundle(name_or_path)
+    return (folder, *(folder / name for name in (MANIFEST, *REQUIRED_FILES)))
+
+
 def _has_manifest(folder: Path) -> bool:
     try:
         return (folder / MANIFEST).is_file()

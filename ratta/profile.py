@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FORMAT = "ratta-profile/1"
 MANIFEST = "profile.json"
 ARRAYS = "profile.npz"
+FILES = (MANIFEST, ARRAYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -53,7 +53,7 @@ class Denying(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Evidence:
-    """Live sessions of one worth: exponentially forgotten sums of `z`, and the conformity each session had when it came.
+    """Live sessions of one worth: exponentially forgotten sums of `z`, and conformity scores.
 
     No frame and no single session can be had from it, once there are several.
 

@@ -47,10 +47,10 @@ WAITING = 8
 class Controller:
     """Answers by the source, lowered by what the live anchors deny, and learns live sessions between the answers.
 
-    The way of an attempt: `begin`, `read` for every frame, `end`, perhaps `confirm`, and `idle` whenever no answer is
-    awaited. An ended attempt can be confirmed until `confirm_s` seconds have passed or the next attempt begins; then its
-    evidence is decided. Nothing that is learnt can change an answer that was given, and no answer is ever higher than
-    the source's.
+    An attempt goes through `begin`, `read` for every frame, `end`, perhaps `confirm`, and `idle` whenever no answer
+    is awaited. After its end it can be confirmed until `confirm_s` seconds have passed or the next attempt begins;
+    then its evidence is decided. Nothing that is learnt can change an answer that was given, and no answer is ever
+    higher than the source's.
 
     In band IN the camera looks like the source's, and the source answers alone. In ADAPT and REFUSE anchors may deny.
 
@@ -131,8 +131,10 @@ class Controller:
 
     def reset(self) -> None:
         """Go back to the source, or to the camera profile, and forget everything but the budget's accounts."""
-        for part in (self.anchor, self.gate, self.monitor, *([self.detector] if self.detector else [])):
+        for part in (self.anchor, self.gate, self.monitor):
             part.reset()
+        if self.detector is not None:
+            self.detector.reset()
         self._t = -math.inf
         self._penalty = 0.0
         self._ended: deque[Attempt] = deque()

@@ -59,7 +59,7 @@ class Space:
     @property
     def width(self) -> int:
         """D, the width of an embedding."""
-        return self.basis.shape[1]
+        return int(self.basis.shape[1])
 
     def project(self, embedding: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
         """Map embeddings `(..., D)` to `(..., K)` float64."""

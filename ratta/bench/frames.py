@@ -26,6 +26,8 @@ WIDTH, HEIGHT = 640, 480
 SHAKE_PX = 6
 NOISE_LEVELS = 2.0
 """Standard deviation of the sensor noise, in grey levels."""
+_GRAIN_PX = 8
+_ROUNDS = 101
 
 
 @dataclass(frozen=True)
@@ -49,18 +51,32 @@ class Scene:
 
 
 class Stream:
-    """Plays a scene round and round at a frame rate; `t` goes on for ever."""
+    """Plays a scene round and round at a frame rate; `t` goes on for ever.
+
+    A few pixels in the middle of the face get other noise in every round, written into the scene's frames: to an
+    engine a picture that comes again is a source that hangs.
+    """
 
     def __init__(self, scene: Scene, *, fps: float = 30.0) -> None:
         self.scene = scene
         self.fps = fps
         self._ticks = count()
+        self._middles = [_middle(frame, box) for frame, box in zip(scene.frames, scene.boxes, strict=True)]
+        noise = np.random.default_rng(0).normal(0, NOISE_LEVELS, (_ROUNDS, _GRAIN_PX, _GRAIN_PX, 3))
+        self._grains = [(middle + noise).clip(0, 255).astype(np.uint8) for middle in self._middles]
 
     def next(self) -> tuple[Frame, Box, float]:
         """Return the next frame, its face box, and its time in seconds."""
         tick = next(self._ticks)
-        place = tick % len(self.scene.frames)
+        turn, place = divmod(tick, len(self.scene.frames))
+        self._middles[place][:] = self._grains[place][turn % _ROUNDS]
         return self.scene.frames[place], self.scene.boxes[place], tick / self.fps
+
+
+def _middle(frame: Frame, box: Box) -> Frame:
+    """View of a few pixels in the middle of a box."""
+    x, y = (round(center) - _GRAIN_PX // 2 for center in box.center)
+    return frame[y : y + _GRAIN_PX, x : x + _GRAIN_PX]
 
 
 def portrait_frames(number: int = 8, *, zoom: float = 1.5, seed: int = 0) -> Scene:

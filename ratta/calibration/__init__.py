@@ -4,7 +4,7 @@ Everything here is computed on *development* identities: people whom the network
 the test set either.
 """
 
-from ratta.calibration.bundles import Parts, calibrated, read_parts
+from ratta.calibration.bundles import Parts, calibrated, read_parts, with_statistics
 from ratta.calibration.live import LiveSession, live_profile
 from ratta.calibration.readings import SourceReadings, read_sources
 from ratta.calibration.source import source_reference
@@ -21,4 +21,5 @@ __all__ = [
     "read_parts",
     "read_sources",
     "source_reference",
+    "with_statistics",
 ]

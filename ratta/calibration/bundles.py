@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ratta.adaptation.source import SourceReference
     from ratta.calibration.readings import Sample, SourceReadings
 
 
@@ -167,6 +168,36 @@ def statistics_of(
         return {}
     envelope = read_sources(network, changed) if changed else None
     return source_reference(readings, envelope, made).to_arrays()
+
+
+def with_statistics(folder: str | Path, bundle: Bundle, reference: SourceReference) -> Bundle:
+    """Write a bundle again with other knowledge of its source.
+
+    Parameters
+    ----------
+    folder : path
+        Where to; may be the bundle's own.
+    bundle : Bundle
+    reference : SourceReference
+        Of this bundle's model.
+
+    Returns
+    -------
+    Bundle
+        As `read_bundle` gives it; its hash is another than before.
+    """
+    return write_bundle(
+        folder,
+        name=bundle.name,
+        version=bundle.version,
+        licence=bundle.licence,
+        contract=bundle.contract,
+        calibration=bundle.calibration,
+        graph=bundle.graph,
+        affine=bundle.affine,
+        statistics=reference.to_arrays(),
+        card=bundle.card,
+    )
 
 
 def _with_calibration(card: str, made: Calibration) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 
 from ratta.adaptation.anchors import LEAST_SESSIONS, MEMORY, Evidence, LiveAnchor, Worth
 from ratta.adaptation.persistence import anchor_arrays
-from ratta.adaptation.records import BUFFERED_FRAMES
 from ratta.adaptation.stats import conformal_threshold
 from ratta.errors import DataError
 from ratta.metrics import clopper_pearson
@@ -166,8 +165,3 @@ def _report(
         "denied_interval_95": [round(low, 4), round(high, 4)],
         "rejected_by_source": rejected,
     }
-
-
-def take_frames(indices: int, most: int = BUFFERED_FRAMES) -> npt.NDArray[np.intp]:
-    """Indices of at most `most` frames, evenly spread."""
-    return np.linspace(0, indices - 1, min(indices, most)).round().astype(np.intp)

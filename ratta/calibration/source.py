@@ -31,8 +31,8 @@ def source_reference(
     Parameters
     ----------
     source : SourceReadings
-        Of the source camera, of people whom the network was not trained on: at most 16 frames a session, at least 200 ms
-        apart, as the device will keep them. Drift needs 100 sessions.
+        Of the source camera, of people whom the network was not trained on; at most 16 frames a session, 200 ms
+        apart or more, as the device will keep them. Drift needs 100 sessions.
     envelope : SourceReadings or None
         The same kind of sessions under the camera changes that are declared adaptable. Drift needs 50.
     calibration : Calibration

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ratta.data.frames import FrameRecord, read_frames
-from ratta.errors import InputError
-from ratta.records import Refusal
+from ratta.data.frames import FrameRecord, Skipped, read_frames
+from ratta.errors import InputError, SourceError
+from ratta.files import kind_of
+from ratta.outputs import replaced
+from ratta.records import Reason, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Cutter = Callable[[FrameRecord], Crop | Refusal]
 
-FORMAT = "ratta-crops/1"
+FORMAT = "ratta-crops/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +77,13 @@ class CropReader:
         Folder to remember crops in; made if absent. Nothing is written without it.
     frames : int, optional
         At most so many frames a presentation, evenly spread.
+    strict : bool
+        Raise at the first file that cannot be read.
+
+    Attributes
+    ----------
+    skipped : list of Skipped
+        What could not be read so far; each is also a refused frame, "unusable input".
     """
 
     def __init__(
@@ -87,6 +95,7 @@ class CropReader:
         contract: Mapping[str, Any],
         cache: str | Path | None = None,
         frames: int | None = None,
+        strict: bool = False,
     ) -> None:
         if size < 1 or (frames is not None and frames < 1):
             raise InputError(f"crops: expected size and frames of at least 1, got {size} and {frames}")
@@ -96,6 +105,8 @@ class CropReader:
         self.contract = dict(contract)
         self.cache = None if cache is None else Path(cache)
         self.frames = frames
+        self.strict = strict
+        self.skipped: list[Skipped] = []
 
     def read(self, presentation: Presentation) -> Crops:
         """Return the crops, from the cache if they are there."""
@@ -116,14 +127,21 @@ class CropReader:
         digest.update(presentation.box_format.encode())
         for path in (*presentation.paths, presentation.box_file):
             if path is not None:
-                with path.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+                digest.update(_fingerprint(path))
         return digest.hexdigest()
 
     def _make(self, presentation: Presentation) -> Crops:
         pixels: list[npt.NDArray[np.uint8] | None] = []
         refusals, index, times = [], [], []
-        for frame in read_frames(presentation, limit=self.frames):
+
+        def skip(one: Skipped) -> None:
+            self.skipped.append(one)
+            pixels.append(None)
+            refusals.append(str(Reason.UNUSABLE_INPUT))
+            index.append(one.index)
+            times.append(one.t)
+
+        for frame in self._frames(presentation, skip):
             found = self.cut(frame)
             pixels.append(None if isinstance(found, Refusal) else stacked(found.pixels))
             refusals.append(str(found.reason) if isinstance(found, Refusal) else "")
@@ -132,6 +150,15 @@ class CropReader:
         black = np.zeros((*([self.crops] if self.crops > 1 else []), self.size, self.size, 3), np.uint8)
         seen = np.stack([black if one is None else one for one in pixels])
         return Crops(seen, np.array(refusals, np.str_), np.array(index), np.array(times))
+
+    def _frames(self, presentation: Presentation, skip: Callable[[Skipped], None]) -> Iterator[FrameRecord]:
+        """Give the frames that can be read, also where that is none."""
+        try:
+            yield from read_frames(presentation, limit=self.frames, strict=self.strict, on_skip=skip)
+        except SourceError as error:
+            if self.strict:
+                raise
+            skip(Skipped(presentation.paths[-1], str(error), len(presentation.paths) - 1, 0.0))
 
 
 def stacked(pixels: tuple[npt.NDArray[np.uint8], ...]) -> npt.NDArray[np.uint8]:
@@ -144,6 +171,17 @@ def separate(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], ...]
     return tuple(pixels) if pixels.ndim == 4 else (pixels,)
 
 
+def _fingerprint(path: Path) -> bytes:
+    """Hash a file; what is none, or cannot be read, has only its name."""
+    try:
+        if kind_of(path) == "file":
+            with path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").digest()
+    except OSError:
+        pass
+    return f"unread {path.name}".encode()
+
+
 def _load(path: Path) -> Crops | None:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
@@ -153,8 +191,5 @@ def _load(path: Path) -> Crops | None:
 
 
 def _save(path: Path, crops: Crops) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    with partial.open("wb") as stream:
+    with replaced(path) as part, part.open("wb") as stream:
         np.savez(stream, pixels=crops.pixels, refusals=crops.refusals, index=crops.index, t=crops.t)
-    partial.replace(path)

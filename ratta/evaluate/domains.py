@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ratta.contract import Contract
-    from ratta.data import FrameRecord
+    from ratta.data import FrameRecord, Skipped
     from ratta.evaluate.experiment import Domain
     from ratta.records import Refusal
 
@@ -58,6 +58,7 @@ def prepare_pool(domain: Domain, contract: Contract, folder: Path, *, progress: 
         pool_key(domain.path)
         return domain.path
     perception = _perception(contract)
+    skipped: Sequence[Skipped] = ()
     rule = {
         "crops": [asdict(one) for one in contract.crops],
         "limits": asdict(perception.limits),
@@ -68,14 +69,18 @@ def prepare_pool(domain: Domain, contract: Contract, folder: Path, *, progress: 
         sessions: Iterable[CropSession] = simulate_sessions(domain, perception)
         total = None
     else:
-        reader = _reader(perception, rule, domain.frames)
+        reader = _reader(perception, rule, domain.frames, strict=domain.strict)
+        skipped = reader.skipped
         presentations = read_corpus(domain)
         key = _digest({"presentations": [[p.session, reader.key(p)] for p in presentations]})
         sessions, total = from_presentations(presentations, reader), len(presentations)
     path = folder / key[:16]
     if open_pool(path, key=key) is None:
         write_pool(
-            path, shown(sessions, total=total, unit="session", title="cutting crops") if progress else sessions, key=key
+            path,
+            shown(sessions, total=total, unit="session", title="cutting crops") if progress else sessions,
+            key=key,
+            skipped=skipped,
         )
     return path
 
@@ -89,6 +94,16 @@ def _changed_pool(plain: Path, change: str, folder: Path) -> Path:
     if open_pool(path, key=key) is None:
         write_pool(path, (change_session(one, change) for one in read_pool(plain)), key=key)
     return path
+
+
+def cut_sessions(
+    presentations: Sequence[Presentation], contract: Contract, *, frames: int, title: str
+) -> Iterator[CropSession]:
+    """Cut sessions one after the other, without keeping them, and show a bar."""
+    perception = _perception(contract)
+    reader = _reader(perception, {}, frames, strict=False)
+    cut = from_presentations(presentations, reader)
+    yield from shown(cut, total=len(presentations), unit="session", title=title)
 
 
 def read_corpus(domain: CorpusDomain) -> tuple[Presentation, ...]:
@@ -217,11 +232,13 @@ def _perception(contract: Contract) -> Perception:
     return Perception(detector=detector, crops=contract.crops)
 
 
-def _reader(perception: Perception, rule: dict[str, Any], frames: int | None) -> CropReader:
+def _reader(perception: Perception, rule: dict[str, Any], frames: int | None, *, strict: bool) -> CropReader:
     def cut(frame: FrameRecord) -> Crop | Refusal:
         return perception.look(frame.pixels, box=frame.box, color="bgr")
 
-    return CropReader(cut=cut, size=perception.crops[0].size, crops=len(perception.crops), contract=rule, frames=frames)
+    return CropReader(
+        cut=cut, size=perception.crops[0].size, crops=len(perception.crops), contract=rule, frames=frames, strict=strict
+    )
 
 
 def _detector_hash() -> str:

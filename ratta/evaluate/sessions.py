@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ratta.errors import DataError
+from ratta.files import read_json
+from ratta.outputs import replace_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
-    from ratta.data import CropReader, Presentation
+    from ratta.data import CropReader, Presentation, Skipped
 
 FORMAT = "ratta-pool/1"
 
@@ -121,7 +123,9 @@ def from_presentations(presentations: Iterable[Presentation], reader: CropReader
         )
 
 
-def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str) -> tuple[CropSession, ...]:
+def write_pool(
+    folder: str | Path, sessions: Iterable[CropSession], *, key: str, skipped: Sequence[Skipped] = ()
+) -> tuple[CropSession, ...]:
     """Write sessions to a pool and open it; the manifest is written last, so an interrupted pool does not exist.
 
     Parameters
@@ -132,6 +136,8 @@ def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str)
         Written one by one; only one is in memory at a time.
     key : str
         What the pool was made from; `open_pool` compares it.
+    skipped : sequence of Skipped
+        What could not be read of the sessions; looked at when they have been written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,8 +159,9 @@ def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str)
         raise DataError(f"pool {folder}: expected at least one session, got none")
     with (folder / "frames.npz").open("wb") as stream:
         np.savez(stream, refusals=np.concatenate(refusals), t=np.concatenate(times))
-    manifest = {"format": FORMAT, "key": key, "shape": shape, "sessions": entries}
-    (folder / "pool.json").write_text(json.dumps(manifest), encoding="utf-8")
+    unread = [{"file": str(one.path), "reason": one.reason} for one in skipped]
+    manifest = {"format": FORMAT, "key": key, "shape": shape, "sessions": entries, "skipped": unread}
+    replace_text(folder / "pool.json", json.dumps(manifest))
     return read_pool(folder)
 
 
@@ -169,6 +176,11 @@ def open_pool(folder: str | Path, *, key: str) -> tuple[CropSession, ...] | None
 def pool_key(folder: str | Path) -> str:
     """Return the key of a pool."""
     return str(_manifest(Path(folder) / "pool.json")["key"])
+
+
+def pool_skipped(folder: str | Path) -> tuple[str, ...]:
+    """Return why each file was skipped that could not be read when a pool was cut."""
+    return tuple(str(one["reason"]) for one in _manifest(Path(folder) / "pool.json").get("skipped", ()))
 
 
 def read_pool(folder: str | Path) -> tuple[CropSession, ...]:
@@ -199,10 +211,7 @@ def read_pool(folder: str | Path) -> tuple[CropSession, ...]:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected the manifest of a pool, got: {error}") from error
+    manifest = read_json(path, holds="the manifest of a pool")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"{path}: expected format {FORMAT!r}, got other; delete the pool and run again")
     return manifest

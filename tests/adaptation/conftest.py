@@ -5,16 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from ratta.adaptation.budget import Allowance, Budget
 from ratta.adaptation.controller import Controller
 from ratta.adaptation.source import SourceReference, Space
 from ratta.decision import Policy
 from ratta.records import Reading, logit
-
-settings.register_profile("ratta", max_examples=80, deadline=None, derandomize=True, database=None)
-settings.load_profile("ratta")
 
 SIZE = 4
 POLICY = Policy(live_threshold=0.6, spoof_threshold=0.4)
@@ -65,6 +61,9 @@ class Stream:
     adapter: Controller
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     t: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.adapter.idle(self.t)  # the budget's clock begins
 
     def attempt(self, place=ME, *, blue: float = 180, frames: int = 8, spread: float = 4.0):
         """Play an attempt to its end; what it was answered, as pairs (source's log-odds, answer's)."""

@@ -1,4 +1,4 @@
-"""Has the camera moved away from the calibrated source, and too far to trust a correction?"""
+"""Whether the camera has moved away from the calibrated source, and whether it is too far to trust."""
 
 from ratta.adaptation.drift.band import Band, DriftDetector
 from ratta.adaptation.drift.betting import BettingDrift

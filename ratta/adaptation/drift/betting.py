@@ -28,11 +28,11 @@ class BettingDrift:
     """Bets, session by session, that the source's ranks are not uniform; much wealth is strong evidence.
 
     Every statistic becomes its rank `u` among the source sessions. A gambler who stakes on one side multiplies his
-    wealth by `1 + bet * (+-(u - 1/2) - eps)`: unfavourable to him as long as sessions are like the source's, whatever
-    he does, where `eps` pays for the luck of a finite reference. There is a gambler for each statistic, side and bet;
-    a full stake enters with every session, for drift may begin at any (Shin, Ramdas and Rinaldo 2022). The evidence is the
-    mean of all their wealth; the alarm is raised at `1 / (alpha - delta)`, so that false alarms lie at least `1 / alpha`
-    sessions apart on average.
+    wealth by `1 + bet * (+-(u - 1/2) - eps)`: unfavourable to him as long as sessions are like the source's, where
+    `eps` pays for the luck of a finite reference. There is a gambler for each statistic, side and bet; a full stake
+    enters with every session, for drift may begin at any (Shin, Ramdas and Rinaldo 2022). The evidence is the mean of
+    their wealth; the alarm is raised at `1 / (alpha - delta)`, so that false alarms lie at least `1 / alpha` sessions
+    apart on average.
 
     An alarm stays until the smoothed rank of every statistic is back within `tolerance` of 1/2 (no promise goes with
     this), or until `reset`. Evidence does not grow during an alarm.

@@ -56,10 +56,10 @@ class DriftReference:
     Attributes
     ----------
     source : (2, n) float64
-        Distance and entropy of `n` source sessions, each row sorted; none of them may have been used to fit the statistics.
+        Distance and entropy of `n` source sessions, each row sorted; none may have been used to fit the space.
     trust_below, refuse_above, extreme_above : float
-        95th and 99th percentile, and the greatest, of the distance over the envelope: the camera changes that the calibration
-        declares adaptable.
+        95th and 99th percentile, and the greatest, of the distance over the envelope: the camera changes that count as
+        adaptable.
 
     Raises
     ------

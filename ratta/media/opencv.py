@@ -1,4 +1,4 @@
-"""The one place that imports OpenCV for this room, and only when something needs it."""
+"""The one place that imports OpenCV to read and write, and only when something needs it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def opencv() -> Any:
         import cv2
     except ImportError as error:
         raise MissingExtraError(
-            f"ratta.camera needs OpenCV: pip install 'ratta[camera]' (import cv2 says: {error})"
+            f"pictures and video need OpenCV: pip install 'ratta[camera]' (import cv2 says: {error})"
         ) from error
     return cv2

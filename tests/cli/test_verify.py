@@ -1,4 +1,4 @@
-"""`ratta run --journal` and `ratta replay`: the same journal again, bit for bit, or the difference is named."""
+"""`ratta run --journal` and `ratta verify`: the same journal again, bit for bit, or the difference is named."""
 
 import json
 import math
@@ -6,9 +6,9 @@ import math
 import cv2
 import numpy as np
 import pytest
+from ratta.adaptation.event import Event
 
 import ratta
-from ratta.adaptation.event import Event
 from ratta.cli import main
 from ratta.cli.journal import Comparison, Journal
 from ratta.records import Box, Decision, Reason, Verdict
@@ -19,8 +19,8 @@ PLAYED = ("live", "print") * 2
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     """Four attempts of 1.3 s before a simulated camera, one still each, shaken and with its own grain."""
-    from ratta.camera.picture import read_picture
     from ratta.camera.scenes import FACE, PORTRAIT
+    from ratta.media.picture import read_picture
     from ratta.simulate import simulate_frames
 
     portrait = np.ascontiguousarray(read_picture(PORTRAIT)[..., ::-1])
@@ -56,13 +56,13 @@ def changed(journal, tmp_path, change):
     return str(path)
 
 
-def test_a_replay_is_equal(journal, capsys):
+def test_the_same_run_is_equal(journal, capsys):
     """Status 0; attempts were studied, so that there was something to be equal."""
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     events = [line["event"]["kind"] for line in lines if "event" in line]
     assert events.count("drift") >= 2
     assert sum("billed" in line for line in lines) > 20
-    assert main(["replay", str(journal)]) == 0
+    assert main(["verify", str(journal)]) == 0
     assert f"equal: 52 decisions and {len(events)} events, bit for bit\n" == capsys.readouterr().out
 
 
@@ -73,19 +73,19 @@ def test_a_changed_score_is_named(journal, tmp_path, capsys):
         [line] = [one for one in lines if one.get("decision", {}).get("index") == 20]
         line["decision"]["live_score"] = math.nextafter(line["decision"]["live_score"], 1.0)
 
-    assert main(["replay", changed(journal, tmp_path, change)]) == 1
+    assert main(["verify", changed(journal, tmp_path, change)]) == 1
     out = capsys.readouterr().out
     assert "after 20 equal decisions: decision.live_score: expected 0." in out
 
 
 def test_a_changed_bill_changes_what_is_admitted(journal, tmp_path, capsys):
-    """The budget really is replayed: with a first piece that cost a thousand seconds, the next is not admitted."""
+    """The budget is billed as then: after a first piece that cost a thousand seconds, the next is not admitted."""
 
     def change(lines):
         first = next(index for index, line in enumerate(lines) if "decision" in line)  # before it, loading was billed
         next(line for line in lines[first:] if "billed" in line)["billed"] = 1e6
 
-    assert main(["replay", changed(journal, tmp_path, change)]) == 1
+    assert main(["verify", changed(journal, tmp_path, change)]) == 1
     assert "expected a piece of work for" in capsys.readouterr().out
 
 
@@ -96,7 +96,7 @@ def test_a_journal_of_another_length_is_different(journal, tmp_path, capsys, cut
     def change(lines):
         lines.append(lines[-1]) if cut is None else lines.pop()
 
-    assert main(["replay", changed(journal, tmp_path, change)]) == 1
+    assert main(["verify", changed(journal, tmp_path, change)]) == 1
     assert message in capsys.readouterr().out
 
 
@@ -110,10 +110,10 @@ def test_a_journal_of_another_length_is_different(journal, tmp_path, capsys, cut
         ({"fps": "fast"}, "settings: expected"),
     ],
 )
-def test_what_cannot_be_replayed_is_an_error(journal, tmp_path, capsys, settings, message):
+def test_what_cannot_be_verified_is_an_error(journal, tmp_path, capsys, settings, message):
     """Another model, a camera, a source that has gone, settings of another version: status 2 and one line."""
     path = changed(journal, tmp_path, lambda lines: lines[0]["settings"].update(settings))
-    assert main(["replay", path]) == 2
+    assert main(["verify", path]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -121,9 +121,9 @@ def test_what_cannot_be_replayed_is_an_error(journal, tmp_path, capsys, settings
 def test_a_file_that_is_no_journal_is_an_error(tmp_path, capsys, content):
     """The line says how to make one."""
     (tmp_path / "j").write_text(content)
-    assert main(["replay", str(tmp_path / "j")]) == 2
+    assert main(["verify", str(tmp_path / "j")]) == 2
     assert "make one with ratta run --journal" in capsys.readouterr().err
-    assert main(["replay", str(tmp_path / "none")]) == 2
+    assert main(["verify", str(tmp_path / "none")]) == 2
     assert "expected a readable journal" in capsys.readouterr().err
 
 

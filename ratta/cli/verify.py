@@ -2,8 +2,6 @@
 
 A journal is made by `ratta run --journal`. Work is billed what the journal says it was billed then, so that the budget
 admits the same pieces on a slower or faster machine. The first difference is named.
-
-exit status: 0 if every decision and event is equal, 1 at the first difference, 2 after an error
 """
 
 from __future__ import annotations
@@ -12,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratta.camera import open_source
+from ratta.camera.sources import source_kind
 from ratta.cli.journal import Comparison, read_header, versions
 from ratta.cli.run import answer_source, load_engine
-from ratta.errors import InputError, SourceError
+from ratta.console import Status
+from ratta.errors import InputError, RattaError, SourceError
+from ratta.files import kind_of, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -22,36 +23,39 @@ if TYPE_CHECKING:
     from ratta.cli.journal import RunSettings
 
 HELP = "run a journal's source again and compare every decision"
+STATUSES = {Status.YES: "every decision and event is equal", Status.NO: "different; the first difference is named"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `ratta replay`."""
+    """Declare the arguments of `ratta verify`."""
     parser.add_argument("journal", help="file written by ratta run --journal")
     parser.add_argument("--source", metavar="X", help="where the source lies now, if it was moved")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Replay; 0 if nothing differs."""
+    """Verify; 0 if nothing differs."""
     path = Path(args.journal)
     try:
+        if (kind := kind_of(path)) != "file":
+            raise SourceError(f"{path}: expected a readable journal, got {kind}")
         with path.open(encoding="utf-8", errors="replace") as lines:
             settings, made_with = read_header(next(lines, ""), where=args.journal)
             comparison = Comparison(lines)
-            replay(settings, comparison, source=args.source or still_there(settings.source))
+            compare(settings, comparison, source=args.source or still_there(settings.source))
     except OSError as error:
-        if isinstance(error, SourceError):
+        if isinstance(error, RattaError):
             raise
         raise SourceError(f"{path}: expected a readable journal, got: {error.strerror or error}") from error
     if not comparison.difference:
         print(f"equal: {comparison.decisions} decisions and {comparison.events} events, bit for bit")
-        return 0
-    print(f"different: {args.journal}: {comparison.difference}")
+        return Status.YES
+    print(printable(f"different: {args.journal}: {comparison.difference}"))
     if made_with != versions():
         print(f"the journal was made with {made_with}, this is {versions()}")
-    return 1
+    return Status.NO
 
 
-def replay(settings: RunSettings, comparison: Comparison, *, source: str) -> None:
+def compare(settings: RunSettings, comparison: Comparison, *, source: str) -> None:
     """Run a source by a journal's settings until something differs or it ends."""
     engine = load_engine(settings, comparison)
     with open_source(source, fps=settings.fps) as frames:
@@ -72,7 +76,7 @@ def still_there(source: str) -> str:
     InputError
         If it was a camera or a URL.
     """
-    if source.isdigit() or "://" in source:
+    if source_kind(source)[0] in ("camera", "url"):
         raise InputError(
             f"source: expected a file, got {source}, whose frames are gone; record first, and run on the recording"
         )

@@ -1,9 +1,9 @@
-"""Calibration: temperature, thresholds and statistics from development readings."""
+"""Calibration: readings, temperature and thresholds."""
 
 import numpy as np
 import pytest
 
-from ratta.calibrate import SourceReadings, calibrate, fit_temperature, read_sources, source_statistics
+from ratta.calibration import SourceReadings, calibrate, fit_temperature, read_sources
 from ratta.contract import Contract
 from ratta.errors import DataError
 from ratta.inference import Network
@@ -17,7 +17,6 @@ def readings(n=400, *, gap=2.0, scale=3.0, seed=0):
     return SourceReadings(
         margins=truth * scale,
         embeddings=rng.normal(is_live[:, None], 1.0, (n, 576)).astype(np.float32),
-        cuts=rng.normal(size=(n, 96, 2, 2)).astype(np.float32),
         is_live=is_live,
         species=species,
         subjects=np.array([f"s{i % 10}" for i in range(n)]),
@@ -49,22 +48,6 @@ def test_a_separated_set_gets_one_threshold_between():
     made = calibrate(readings(gap=40.0), origin="made by a test")
     assert made.live_threshold == made.spoof_threshold
     assert 0.02 <= made.live_threshold <= 0.98
-
-
-def test_statistics_hold_features_of_every_species():
-    """Canaries come from live, print and replay alike; prototypes are class means, spoof first."""
-    source = readings()
-    statistics = source_statistics(source, canaries_per_species=5)
-    assert sorted(statistics["canary_species"].tolist()) == ["live"] * 5 + ["print"] * 5 + ["replay"] * 5
-    np.testing.assert_allclose(statistics["prototypes"][1], source.embeddings[source.is_live].mean(0), rtol=1e-5)
-    assert statistics["canary_cuts"].shape == (15, 96, 2, 2)
-    assert all(a.dtype != object for a in statistics.values())
-
-
-def test_same_seed_same_canaries():
-    """The choice of canaries is a function of the seed."""
-    first, second = (source_statistics(readings(), seed=3)["canary_margins"] for _ in range(2))
-    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +83,7 @@ def test_reading_sources_runs_the_graph():
             level = float(feeds["pixels"].mean())
             return np.array([[0.0, level]]), np.zeros((1, 576), np.float32), np.zeros((1, 96, 1, 1), np.float32)
 
-    crops = [(np.full((4, 4, 3), v, np.uint8), v > 100, "" if v > 100 else "print", "a", "s") for v in (50, 150)]
+    crops = [(np.full((32, 32, 3), v, np.uint8), v > 100, "" if v > 100 else "print", "a", "s") for v in (50, 150)]
     network = Network(Graph(), Contract.native(size=32))
     assert read_sources(network, crops).margins.tolist() == [50.0, 150.0]
     with pytest.raises(DataError, match="got none"):
