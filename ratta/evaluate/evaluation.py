@@ -105,6 +105,7 @@ def make_cells(settings: ExperimentSettings, folder: Path, *, progress: bool = F
             )
             for stream in settings.streams
             for method in settings.methods
+            if not stream.methods or method.label in stream.methods
             for seed in settings.seeds
         ]
     return tuple(cells)

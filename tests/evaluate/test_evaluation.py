@@ -63,11 +63,13 @@ def test_evaluation(experiment, tmp_path) -> None:
 
 def test_the_same_stream_at_several_rates_of_confirmation(experiment, tmp_path) -> None:
     """Each rate is a stream of its own, named after it."""
-    streams = ["sudden", {"kind": "sudden", "confirm": 0.3}, {"kind": "sudden", "confirm": 1.0}]
-    settings = parse_experiment(experiment | {"streams": streams, "methods": ["no-tta"]}, where="x")
+    streams = ["sudden", *({"kind": "sudden", "confirm": share, "methods": ["no-tta"]} for share in (0.3, 1.0))]
+    settings = parse_experiment(experiment | {"streams": streams}, where="x")
     report = run_evaluation(settings, load_source=load_tiny, folder=tmp_path / "out")
-    assert ["sudden", "sudden+confirm-0.3", "sudden+confirm-1"] == [row.stream for row in report.rows]
-    assert 1 == len({row.acer for row in report.rows})
+    found = [(row.stream, row.label) for row in report.rows]
+    assert [("sudden", "no-tta"), ("sudden", "tent")] == found[:2]
+    assert [("sudden+confirm-0.3", "no-tta"), ("sudden+confirm-1", "no-tta")] == found[2:]
+    assert 1 == len({row.acer for row in report.rows if row.label == "no-tta"})
 
 
 def test_grid(experiment, tmp_path) -> None:
