@@ -12,11 +12,11 @@ from ratta.bundle import (
     Calibration,
     file_entries,
     read_bundle,
-    replace_file,
     write_bundle,
     write_manifest,
 )
 from ratta.errors import InputError
+from ratta.outputs import replace_file
 from ratta.records import logit, sigmoid
 
 if TYPE_CHECKING:

@@ -57,4 +57,5 @@ class Method(Protocol):
 
     def state(self) -> dict[str, float]:
         """Tell what is known: counters (`updates`, `refused: <reason>`), `drift`, `drift_limit`, `alpha`, `level`,
-        `threshold`, `budget_ms`; the report draws what is there."""
+        `threshold`, `budget_ms`; the report draws what is there.
+        """
