@@ -50,6 +50,7 @@ class Reason(StrEnum):
     SEVERAL_FACES = "several faces"
     FACE_TOO_SMALL = "face too small"
     FACE_CUT = "face cut by the frame edge"
+    FACE_TURNED = "face turned"
     TOO_BLURRED = "too blurred"
     TOO_DARK = "too dark"
     TOO_BRIGHT = "too bright"

@@ -217,7 +217,7 @@ def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
         from ratta.cli.train import prepare
         from ratta.simulate import CAMERAS
 
-        prepared = path if (path / "names.txt").is_file() else prepare(path, scratch / "portraits")
+        prepared = path if (path / "names.txt").is_file() else prepare([path], scratch / "portraits")
         return SimulatedDomain(
             kind="simulated",
             portraits=prepared,

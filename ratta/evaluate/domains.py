@@ -158,6 +158,7 @@ def simulate_sessions(domain: SimulatedDomain, perception: Perception) -> Iterat
                     species=species,
                     camera=camera,
                     frames=domain.frames,
+                    every=domain.every,
                     seed=domain.seed * 1_000_003 + turn,
                     size=domain.frame_size,
                     illuminant=lamp,
