@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the two words the rest of the house uses: `outputs` and `run`. The only file that imports it."""
+"""ONNX Runtime behind the interface that everything else uses. The only file that imports it."""
 
 from __future__ import annotations
 
