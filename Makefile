@@ -3,7 +3,7 @@
 #   make test   sets up and passes the tests
 PYTHON ?= python3
 .DELETE_ON_ERROR:
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: .venv-demo/ready
 	.venv-demo/bin/ratta demo --output out/demo
@@ -12,13 +12,16 @@ test: .venv-test/ready
 	.venv-test/bin/pytest
 
 lint: .venv-test/ready
-	.venv-test/bin/ruff format --check ratta tests bench docs/browser
-	.venv-test/bin/ruff check ratta tests bench docs/browser
+	.venv-test/bin/ruff format --check ratta tests bench examples docs/browser docs/hooks.py
+	.venv-test/bin/ruff check ratta tests bench examples docs/browser docs/hooks.py
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
 
+docs:
+	bash .ci/docs
+
 clean:
-	rm -rf .venv-demo .venv-test out
+	rm -rf .venv-demo .venv-test .venv-docs out site
 
 SOURCES := pyproject.toml NOTICE $(shell find ratta models -type f -not -path '*/__pycache__/*' 2>/dev/null)
 

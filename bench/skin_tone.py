@@ -19,9 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ratta.bundle import Contract, read_bundle
-from ratta.calibrate import read_sources
-from ratta.inference import OrtSession
+from ratta.bundle import read_bundle
+from ratta.calibration import read_sources
+from ratta.contract import Contract
+from ratta.inference import Network, OrtSession
 from ratta.metrics import clopper_pearson
 from ratta.simulate import PortraitBank, crop_face, simulate_capture
 from ratta.simulate.portraits import Cutout, Rgb
@@ -49,7 +50,7 @@ def captures(people: PortraitBank, contract: Contract, *, seed: int) -> Iterator
         for species, count in CAPTURES.items():
             for number in range(count):
                 shot = simulate_capture(people[index], rng, species=species)
-                crop = crop_face(shot.rgb, shot.box, scale=contract.crop_scale, size=contract.size)
+                crop = crop_face(shot.rgb, shot.box, scale=contract.crops[0].scale, size=contract.size)
                 yield crop, species == "live", "" if species == "live" else species, name, f"{name}-{species}-{number}"
 
 
@@ -60,7 +61,9 @@ def measure(bundle_folder: Path, portraits: Path, *, seed: int = 21) -> list[dic
     people = PortraitBank(portraits, keep=split_identities(PortraitBank(portraits).names).test)
     angles = np.array([typology_angle(people[index]) for index in range(len(people))])
     cluster = np.searchsorted(np.quantile(angles, (1 / 3, 2 / 3)), angles)
-    readings = read_sources(OrtSession(bundle.graph), captures(people, bundle.contract, seed=seed))
+    readings = read_sources(
+        Network(OrtSession(bundle.graph), bundle.contract), captures(people, bundle.contract, seed=seed)
+    )
     scores = 1 / (1 + np.exp(-(readings.margins / calibration.temperature + calibration.bias)))
     wrong = (scores >= calibration.live_threshold) != readings.is_live
     species = np.where(readings.is_live, "live", readings.species)

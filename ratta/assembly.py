@@ -1,118 +1,131 @@
-"""From a verified bundle to what adapts: the source model, its reference, and the rooms with their settings."""
+"""From a verified bundle to what adapts it: the source, its reference, and the parts with their settings."""
 
 from __future__ import annotations
 
 import time
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ratta.adaptation.adapter import Adapter
+import numpy as np
+
 from ratta.adaptation.budget import Budget, allowance_for
-from ratta.adaptation.drift import BettingDrift, EmaDrift
-from ratta.adaptation.model import SourceModel
-from ratta.adaptation.reference import Reference
-from ratta.adaptation.settings import Adaptation, Drift
-from ratta.adaptation.update import Stem
+from ratta.adaptation.controller import Controller
+from ratta.adaptation.drift import BettingDrift
+from ratta.adaptation.source import SourceReference
 from ratta.errors import BundleError, InputError
-from ratta.inference import Network
-from ratta.inference.backward import Tail
-from ratta.inference.graph import patched, read_graph
 from ratta.records import logit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    import numpy.typing as npt
-
+    from ratta.adaptation.settings import Adaptation
     from ratta.bundle import Bundle
-    from ratta.inference.session import Session
+    from ratta.inference import Network
+    from ratta.profile import CameraProfile
+    from ratta.records import Pixels
 
 TIMED_RUNS = 5
 LEAST_MS = 0.1
 """No run of a network takes less: a clock that says so is coarse."""
 
 
-def make_source_model(bundle: Bundle, session: Session, *, open_graph: Callable[[bytes], Session]) -> SourceModel:
-    """Put together the source model as adaptation sees it.
+def make_adapter(
+    bundle: Bundle,
+    network: Network,
+    settings: Adaptation,
+    *,
+    profile: CameraProfile | None = None,
+    learning: bool = True,
+) -> Controller:
+    """Make what adapts a bundle's model.
 
     Parameters
     ----------
     bundle : Bundle
-    session : Session
-        Runs the bundle's graph.
-    open_graph : callable
-        Opens another graph in the same runtime.
-    """
-    graph, calibration = read_graph(bundle.graph), bundle.calibration
-    weight = graph.weight("features.0.weight", (None, 3, 3, 3))
-
-    def network(of: Session) -> Network:
-        return Network(of, temperature=calibration.temperature, bias=calibration.bias)
-
-    def open_network(weights: Mapping[str, npt.NDArray[Any]]) -> Network:
-        return network(open_graph(patched(bundle.graph, weights)))
-
-    return SourceModel(
-        network=network(session),
-        open_network=open_network,
-        # The graph takes raw pixels: what the contract normalises by is part of its first weights.
-        stem=Stem(weight, graph.weight("features.0.bias", (len(weight),)), mean=(0, 0, 0), std=(1, 1, 1)),
-        tail=Tail(bundle.graph, bundle.affine),
-        size=bundle.contract.size,
-        temperature=calibration.temperature,
-        bias=calibration.bias,
-        threshold_logit=logit(calibration.live_threshold),
-    )
-
-
-def make_adapter(
-    bundle: Bundle, session: Session, settings: Adaptation, *, open_graph: Callable[[bytes], Session]
-) -> Adapter:
-    """Make what adapts a bundle's model; arguments as in `make_source_model`.
+    network : Network
+        The bundle's, in a runtime.
+    settings : Adaptation
+    profile : CameraProfile, optional
+        Of the camera that the engine will see.
+    learning : bool
+        Whether anything is learnt; without it the profile's anchor stays as it is.
 
     Raises
     ------
     BundleError
-        If the bundle was not calibrated for adaptation.
+        If the network gives no embedding, or the bundle's statistics do not fit it.
     """
-    try:
-        reference = Reference.from_arrays(bundle.statistics)
-    except InputError as error:
-        raise BundleError(
-            f"{bundle.name}: expected a model calibrated for adaptation, got one that is not ({error}); run "
-            "`ratta calibrate`, or load it without adapt"
-        ) from error
-    betting = settings.drift is Drift.BETTING
-    model, clock = make_source_model(bundle, session, open_graph=open_graph), settings.clock or _milliseconds
-    inference_ms = settings.inference_ms or timed_inference_ms(model, clock)
-    allowance = settings.time or allowance_for(inference_ms)
-    return Adapter(
-        model,
+    probe, reference = probe_of(bundle), source_of(bundle, network)
+    clock = settings.clock or processor_ms
+    inference_ms = settings.inference_ms or timed_inference_ms(network, probe, clock)
+    adapter = Controller(
+        network,
         reference,
-        budget=Budget(watts=settings.watts, time=allowance, energy=settings.energy, policy=settings.power),
+        live_logit=logit(bundle.calibration.live_threshold),
+        budget=Budget(
+            watts=settings.watts,
+            time=settings.time or allowance_for(inference_ms),
+            energy=settings.energy,
+            policy=settings.power,
+        ),
         clock=clock,
         inference_ms=inference_ms,
+        alpha=settings.alpha,
+        gated=settings.gated,
         shadow=settings.shadow,
-        early=settings.early,
-        late=settings.late,
-        detector=BettingDrift(reference.drift, restarting=True) if betting else EmaDrift(reference.drift),
+        anchors=settings.anchors,
+        learning=learning,
+        confirm_s=settings.confirm_s,
+        detector=BettingDrift(reference.drift) if reference.drift and settings.drift else None,
         on_event=settings.journal or (lambda _: None),
     )
+    if profile is not None:
+        adapter.use(profile.level, profile.anchor)
+    return adapter
 
 
-def timed_inference_ms(model: SourceModel, clock: Callable[[], float]) -> float:
-    """Time a few runs of the source network on a probe, after one that is not counted; the median.
+def source_of(bundle: Bundle, network: Network) -> SourceReference:
+    """Read what the bundle knows of the source.
+
+    Raises
+    ------
+    BundleError
+        As in `make_adapter`.
+    """
+    width = network.read(probe_of(bundle)).embedding.size
+    if not width:
+        raise BundleError(
+            f"{bundle.name}: expected a network that gives an embedding, got one that does not; load it without adapt"
+        )
+    try:
+        return SourceReference.from_arrays(bundle.statistics, width=width)
+    except InputError as error:
+        raise BundleError(f"{bundle.name}: {error}") from error
+
+
+def probe_of(bundle: Bundle) -> Pixels:
+    """Grey crops, as many as the contract wants."""
+    size = bundle.contract.size
+    return tuple(np.full((size, size, 3), 127, np.uint8) for _ in bundle.contract.crops)
+
+
+def timed_inference_ms(network: Network, probe: Pixels, clock: Callable[[], float]) -> float:
+    """Time a few runs of the network on a probe, after one that is not counted; the median.
 
     The budget's margin covers what runs differ by, and what it measures later corrects the rest.
     """
-    model.network.read(model.probe)
+    network.read(probe)
     took = []
     for _ in range(TIMED_RUNS):
         began = clock()
-        model.network.read(model.probe)
+        network.read(probe)
         took.append(clock() - began)
     return max(LEAST_MS, median(took))
 
 
-def _milliseconds() -> float:
-    return time.perf_counter() * 1e3
+def processor_ms() -> float:
+    """Processor time of this thread in milliseconds: preemption is not billed; wall time where there is none."""
+    try:
+        return time.thread_time() * 1e3
+    except (AttributeError, OSError):
+        return time.perf_counter() * 1e3

@@ -1,14 +1,16 @@
 """A model folder: everything an engine needs, verified before the first use.
 
-The format, `ratta-bundle/1`:
+The format, `ratta-bundle/2` (`docs/models.md` has all of it):
 
-- `bundle.json` names every other file with its size and SHA-256, and holds the preprocessing contract, the
-  calibration, the thresholds and where each of these came from.
-- `model.onnx` is the graph: `pixels (N, S, S, 3) uint8 RGB` to `logits (N, 2)`, `embedding (N, 576)` and
-  `cut (N, 96, h, w)`, normalisation inside, batch normalisation folded.
-- `affine.npz` holds the unfolded batch normalisation: `<layer>.gamma`, `.beta`, `.mean`, `.var`.
-- `statistics.npz` holds the calibrated source: see `ratta.calibrate`.
+- `bundle.json` names every other file with its size and SHA-256, and holds the contract of the network
+  (`ratta.contract`), the calibration, the thresholds and where each of these came from.
+- `model.onnx` is the graph; what it takes and gives is what the contract says.
+- `affine.npz`, where the tail can be trained, holds the unfolded batch normalisation: `<layer>.gamma`, `.beta`,
+  `.mean`, `.var`.
+- `statistics.npz`, where the model was calibrated, holds what is known of the source.
 - `CARD.md` says what the model is, what it was trained on, and what it cannot do.
+
+`ratta-bundle/1` is still read: it knew one family of networks and one crop.
 
 Nothing in a bundle is ever executed: JSON, raw tensors and an ONNX graph without custom operators.
 """
@@ -20,13 +22,14 @@ import io
 import json
 import math
 import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 
+from ratta.contract import Contract, read_contract, read_record
 from ratta.errors import BundleError, InputError
 
 if TYPE_CHECKING:
@@ -34,66 +37,14 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, npt.NDArray[Any]]
 
-FORMAT = "ratta-bundle/1"
+FORMAT = "ratta-bundle/2"
+READABLE = ("ratta-bundle/1", FORMAT)
 MANIFEST = "bundle.json"
-REQUIRED_FILES = ("model.onnx", "affine.npz", "statistics.npz", "CARD.md")
-CLASS_ORDER = ("spoof", "live")
+REQUIRED_FILES = ("model.onnx", "CARD.md")
 DEFAULT_MODEL = "ratta-mnv3s-128"
 DETECTOR_FOLDER = "blazeface-short-range"
 DETECTOR_FILE = "blazeface.onnx"
 DETECTOR_SHA256 = "9ee6a223920c2ebe124d6492068f4eccbed195e87d546788b4cb2d5424f05e60"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contract:
-    """How a crop must be made for this model; checked, never guessed.
-
-    Attributes
-    ----------
-    size : int
-        Side of the network's input in pixels.
-    crop_scale : float
-        Side of the square crop over the longer side of the face box.
-    color, layout, dtype : str
-        What the graph takes: "rgb", "NHWC", "uint8".
-    border : str
-        "shift": a crop that leaves the frame is shrunk to it and shifted inside; pixels are never made up.
-    resize : str
-        "area": every input pixel counts by the area it covers, so nothing aliases.
-    mean, std : tuple of 3 floats
-        Normalisation on the 0-255 scale, inside the graph; here for the record.
-    class_order : tuple of str
-        Names of the two logits.
-    """
-
-    size: int
-    crop_scale: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    color: str = "rgb"
-    layout: str = "NHWC"
-    dtype: str = "uint8"
-    border: str = "shift"
-    resize: str = "area"
-    class_order: tuple[str, ...] = CLASS_ORDER
-
-    def __post_init__(self) -> None:
-        fixed = {"color": "rgb", "layout": "NHWC", "dtype": "uint8", "border": "shift", "resize": "area"}
-        for name, expected in fixed.items():
-            if getattr(self, name) != expected:
-                raise BundleError(f"contract.{name}: expected {expected!r}, got {getattr(self, name)!r}")
-        if tuple(self.class_order) != CLASS_ORDER:
-            raise BundleError(
-                f"contract.class_order: expected {list(CLASS_ORDER)}, got {list(self.class_order)}; export again"
-            )
-        if not isinstance(self.size, int) or not 32 <= self.size <= 512:
-            raise BundleError(f"contract.size: expected 32 to 512 pixels, got {self.size!r}")
-        if not isinstance(self.crop_scale, int | float) or not 1.0 <= self.crop_scale <= 4.0:
-            raise BundleError(f"contract.crop_scale: expected 1 to 4, got {self.crop_scale!r}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise BundleError(
-                f"contract.mean and .std: expected 3 values each, std above 0, got {self.mean}, {self.std}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +98,7 @@ class Bundle:
     graph : bytes
         The ONNX model.
     affine, statistics : dict of str to array
+        Empty where the bundle has none.
     card : str
         The model card, Markdown.
     sha256 : str
@@ -163,9 +115,6 @@ class Bundle:
     statistics: Arrays
     card: str
     sha256: str
-
-
-_Record = TypeVar("_Record", Contract, Calibration)
 
 
 def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
@@ -197,11 +146,11 @@ def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
         name=manifest["name"],
         version=manifest["version"],
         licence=manifest["licence"],
-        contract=_record(Contract, manifest["contract"], folder),
-        calibration=_record(Calibration, manifest["calibration"], folder),
+        contract=read_contract(manifest["contract"], where=str(folder / MANIFEST)),
+        calibration=read_record(Calibration, manifest["calibration"], where=f"{folder / MANIFEST}: calibration"),
         graph=files["model.onnx"],
-        affine=_arrays(files["affine.npz"], folder / "affine.npz"),
-        statistics=_arrays(files["statistics.npz"], folder / "statistics.npz"),
+        affine=_arrays(files, folder, "affine.npz"),
+        statistics=_arrays(files, folder, "statistics.npz"),
         card=files["CARD.md"].decode(errors="replace"),
         sha256=digest,
     )
@@ -216,8 +165,8 @@ def write_bundle(
     contract: Contract,
     calibration: Calibration,
     graph: bytes,
-    affine: Arrays,
-    statistics: Arrays,
+    affine: Arrays | None = None,
+    statistics: Arrays | None = None,
     card: str,
 ) -> Bundle:
     """Write a model folder and read it back, so that what is on disk is what was verified.
@@ -236,8 +185,7 @@ def write_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         "model.onnx": graph,
-        "affine.npz": _npz_bytes(affine),
-        "statistics.npz": _npz_bytes(statistics),
+        **{name: _npz_bytes(held) for name, held in (("affine.npz", affine), ("statistics.npz", statistics)) if held},
         "CARD.md": card.encode(),
     }
     for file_name, content in files.items():
@@ -247,11 +195,13 @@ def write_bundle(
         "name": name,
         "version": version,
         "licence": licence,
-        "contract": asdict(contract),
+        "contract": contract.to_json(),
         "calibration": asdict(calibration),
         "files": {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in files.items()},
     }
     _replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    for left_over in {"affine.npz", "statistics.npz"} - set(files):
+        (folder / left_over).unlink(missing_ok=True)
     return read_bundle(folder)
 
 
@@ -294,6 +244,18 @@ def find_bundle(name_or_path: str | Path) -> Path:
     raise BundleError(f"model: expected a folder with {MANIFEST} or one of {shipped}, got {str(name_or_path)!r}")
 
 
+def model_files(name_or_path: str | Path) -> tuple[Path, ...]:
+    """Give the folder of a model and the files in it, which nothing else may be written over.
+
+    Raises
+    ------
+    BundleError
+        If there is no such model.
+    """
+    folder = find_bundle(name_or_path)
+    return (folder, *(folder / name for name in (MANIFEST, *REQUIRED_FILES)))
+
+
 def _has_manifest(folder: Path) -> bool:
     try:
         return (folder / MANIFEST).is_file()
@@ -328,9 +290,11 @@ def _parse_manifest(raw: bytes, folder: Path) -> dict[str, Any]:
         manifest = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{where}: expected JSON, got: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    if not isinstance(manifest, dict) or manifest.get("format") not in READABLE:
         found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
-        raise BundleError(f"{where}: expected format {FORMAT!r}, got {found!r}; this version of ratta cannot read it")
+        raise BundleError(
+            f"{where}: expected format {' or '.join(READABLE)}, got {found!r}; this version of ratta cannot read it"
+        )
     kinds = {"name": str, "version": str, "licence": str, "contract": dict, "calibration": dict, "files": dict}
     for key, kind in kinds.items():
         if not isinstance(manifest.get(key), kind):
@@ -344,21 +308,10 @@ def _parse_manifest(raw: bytes, folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _record(kind: type[_Record], values: dict[str, Any], folder: Path) -> _Record:
-    known = {f.name for f in fields(kind)}
-    if set(values) != known:
-        unknown, missing = sorted(set(values) - known), sorted(known - set(values))
-        raise BundleError(
-            f"{folder / MANIFEST}: {kind.__name__.lower()}: unknown keys {unknown}, missing keys {missing}"
-        )
-    made: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    try:
-        return kind(**made)
-    except (TypeError, OverflowError) as error:
-        raise BundleError(f"{folder / MANIFEST}: {kind.__name__.lower()}: {error}") from error
-
-
-def _arrays(content: bytes, where: Path) -> Arrays:
+def _arrays(files: dict[str, bytes], folder: Path, name: str) -> Arrays:
+    content, where = files.get(name), folder / name
+    if content is None:
+        return {}
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
+from ratta.adapter import Idle
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
 from ratta.decision import Policy
 from ratta.errors import BundleError, InputError, StateError
 from ratta.inference import Network, NumpySession, OrtSession, WebSession
 from ratta.lockout import Lockout
 from ratta.perception import BlazeFace, Perception, QualityLimits
-from ratta.records import Reason, Refusal, Score
+from ratta.records import Reason, Refusal, Score, as_float, as_time
 from ratta.session import Session, Turn, as_box
 
 if TYPE_CHECKING:
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ratta.adaptation import Adaptation
-    from ratta.adaptation.adapter import Adapter
     from ratta.adaptation.budget import PowerState
+    from ratta.adapter import Adapter
     from ratta.bundle import Bundle
     from ratta.inference import Session as GraphSession
     from ratta.perception import FaceDetector
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from ratta.session import BoxLike
 
 RUNTIMES = ("numpy", "onnxruntime", "web")
-OUTPUTS = ("logits", "embedding", "cut")
 LOCKOUT = "lockout"
 
 
@@ -44,9 +45,11 @@ def load(
     detector: FaceDetector | None = None,
     runtime: str = "onnxruntime",
     threads: int = 1,
+    crops: str = "both",
     max_attempts: int = 5,
     lockout_s: float = 60.0,
     adapt: bool | Adaptation = False,
+    profile: str | Path | None = None,
 ) -> Engine:
     """Load a model and make an engine of it.
 
@@ -66,17 +69,23 @@ def load(
         "onnxruntime"; "web" in a browser (see `ratta.inference.web_session`); "numpy" where neither exists.
     threads : int
         For ONNX Runtime.
+    crops : str
+        Where the model's contract has several crops of a face: all of them ("both"), or only its "wide" or "tight" one,
+        which is faster. Thresholds were calibrated for all of them.
     max_attempts : int
         Attempts in a row without a LIVE verdict before further ones are refused.
     lockout_s : float
         Seconds of `t` after the last of these until attempts are allowed again.
     adapt : bool or Adaptation
         Whether the engine adapts to its camera, and how; call `engine.idle` then. Off by default.
+    profile : path, optional
+        A camera profile (`ratta calibrate --live`): what live faces look like on this camera. It can only deny.
 
     Raises
     ------
     BundleError
-        If the model is missing, altered, does not do what its contract says, or was not calibrated for adaptation.
+        If the model is missing, altered, does not do what its contract says, or a profile belongs to
+        another model.
 
     Examples
     --------
@@ -85,6 +94,7 @@ def load(
     <Reason.NO_FACE: 'no face'>
     """
     bundle = read_bundle(find_bundle(model), sha256=sha256)
+    bundle = replace(bundle, contract=bundle.contract.choose(crops))
     graph = open_graph(bundle.graph, runtime=runtime, threads=threads)
     if detector is None:
         detector = BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
@@ -96,25 +106,26 @@ def load(
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
-        adapter=_adapter(bundle, graph, adapt, runtime=runtime, threads=threads),
+        adapter=_adapter(bundle, _network(bundle, graph), adapt, profile),
     )
 
 
-def _adapter(
-    bundle: Bundle, graph: GraphSession, adapt: bool | Adaptation, *, runtime: str, threads: int
-) -> Adapter | None:
-    if adapt is False:
+def _adapter(bundle: Bundle, network: Network, adapt: bool | Adaptation, profile: str | Path | None) -> Adapter | None:
+    if adapt is False and profile is None:
         return None
     from ratta.adaptation import Adaptation  # whoever does not adapt does not pay for its import
     from ratta.assembly import make_adapter
+    from ratta.profile import read_profile
 
     if not isinstance(adapt, bool | Adaptation):
-        raise InputError(f"adapt: expected True, False or an Adaptation, got {adapt!r}")
-
-    def open_other(other: bytes) -> GraphSession:
-        return open_graph(other, runtime=runtime, threads=threads)
-
-    return make_adapter(bundle, graph, Adaptation() if adapt is True else adapt, open_graph=open_other)
+        raise InputError(f"adapt: expected True, False or an Adaptation, got {adapt!r:.80}")
+    return make_adapter(
+        bundle,
+        network,
+        adapt if isinstance(adapt, Adaptation) else Adaptation(),
+        profile=None if profile is None else read_profile(profile, model_sha256=bundle.sha256),
+        learning=adapt is not False,
+    )
 
 
 def open_graph(graph: bytes, *, runtime: str, threads: int = 1, name: str = "model.onnx") -> GraphSession:
@@ -181,7 +192,7 @@ class Engine:
         self.max_attempts = max_attempts
         self.lockout_s = lockout_s
         self._adapter = adapter
-        self._network = Network(graph, temperature=calibration.temperature, bias=calibration.bias)
+        self._network = _network(bundle, graph)
         self._detector = detector
         self._perception = self.new_perception()
         _check_graph(bundle, self._network)
@@ -238,10 +249,11 @@ class Engine:
         """Begin one authentication attempt; use it in a `with` statement."""
         return Session(self)
 
-    def idle(self, t: float, *, within_ms: float = math.inf) -> bool:
-        """Spend budget on learning now, off the answer path; say whether nothing is left to do.
+    def idle(self, t: float, *, within_ms: float = math.inf) -> Idle:
+        """Spend budget on learning now, off the answer path.
 
-        Call it whenever no answer is awaited: between frames, after an attempt. Without adaptation it does nothing.
+        Call it whenever no answer is awaited: between frames, and once more after an attempt. One call studies all
+        ended attempts as far as the budget lasts. Without adaptation there is nothing to do.
 
         Parameters
         ----------
@@ -250,17 +262,34 @@ class Engine:
         within_ms : float
             No piece of work is begun after so many milliseconds: what a camera's next frame leaves.
 
+        Returns
+        -------
+        Idle
+            `DONE`, `WAITING` for budget, or `MORE` to do where `within_ms` ended the call.
+
         Raises
         ------
         InputError
-            If `t` is not finite or goes backwards.
+            If `t` is no finite number of seconds, or goes backwards.
         """
-        return self._adapter is None or self._adapter.idle(t, within_ms=within_ms)
+        if math.isnan(as_float(within_ms)):
+            raise InputError(f"within_ms: expected a number of milliseconds, got {within_ms!r:.80}")
+        with self.turn:
+            if self._adapter is None:
+                as_time(t)
+                return Idle.DONE
+            return self._adapter.idle(t, within_ms=as_float(within_ms))
 
     def set_power(self, state: PowerState, *, t: float) -> None:
-        """Tell how much battery there is and how warm it is: learning waits for better times."""
+        """Tell how much battery there is and how warm it is: learning waits for better times.
+
+        Raises
+        ------
+        InputError
+            If `t` is no finite number of seconds, or goes backwards.
+        """
         if self._adapter is not None:
-            self._adapter.budget.set_power(state, t=t)
+            self._adapter.set_power(state, t=t)
 
     def save_state(self, path: str | Path, *, key: bytes, counter: int) -> None:
         """Seal what was learnt and write it; `ratta.state.save_state` tells of key and counter.
@@ -272,10 +301,9 @@ class Engine:
         StateError
             If the file cannot be written; the old one is still there.
         """
-        from ratta.adaptation.memory import export_memory
         from ratta.state import save_state
 
-        values, arrays = export_memory(self._adapting())
+        values, arrays = self._adapting().export_state()
         save_state(path, key=key, model_sha256=self.bundle.sha256, counter=counter, values=values, arrays=arrays)
 
     def load_state(self, path: str | Path, *, key: bytes, at_least: int) -> int:
@@ -293,13 +321,12 @@ class Engine:
         StateError
             If the state is refused; the engine then runs as the source model.
         """
-        from ratta.adaptation.memory import restore_memory
         from ratta.state import load_state
 
         adapter = self._adapting()
         adapter.reset()
         state = load_state(path, key=key, model_sha256=self.bundle.sha256, at_least=at_least)
-        restore_memory(adapter, state.values, state.arrays)
+        adapter.restore_state(state.values, state.arrays)
         return state.counter
 
     def reset(self) -> None:
@@ -311,10 +338,7 @@ class Engine:
 
     def new_perception(self) -> Perception:
         """Give eyes of its own to a session: a tracker is state."""
-        contract = self.bundle.contract
-        return Perception(
-            detector=self._detector, size=contract.size, crop_scale=contract.crop_scale, limits=self.limits
-        )
+        return Perception(detector=self._detector, crops=self.bundle.contract.crops, limits=self.limits)
 
     @property
     def network(self) -> Network:
@@ -410,22 +434,28 @@ class Engine:
         raise InputError("engine: expected one engine, got an order to copy or pickle it; make another with ratta.load")
 
 
-def _check_graph(bundle: Bundle, network: Network) -> None:
-    session, size = network.session, bundle.contract.size
-    if session.inputs != ("pixels",) or session.outputs != OUTPUTS:
-        raise BundleError(
-            f"model.onnx: expected input pixels and outputs {OUTPUTS}, got {session.inputs} and {session.outputs}; "
-            "export the model with `ratta export`"
-        )
+def _network(bundle: Bundle, graph: GraphSession) -> Network:
     try:
-        reading = network.read(np.full((size, size, 3), 127, np.uint8))
+        return Network(graph, bundle.contract, temperature=bundle.calibration.temperature, bias=bundle.calibration.bias)
+    except InputError as error:
+        raise BundleError(f"model.onnx: {error}; wrap or export the model again") from error
+
+
+def _check_graph(bundle: Bundle, network: Network) -> None:
+    contract = bundle.contract
+    size, rule = contract.size, contract.outputs
+    grey = tuple(np.full((size, size, 3), 127, np.uint8) for _ in contract.crops)
+    try:
+        reading = network.read(grey)
     except (InputError, IndexError, ValueError, TypeError) as error:
         raise BundleError(
             f"model.onnx: expected a graph for ({size}, {size}, 3) uint8 crops, as the contract says: {error}"
         ) from error
-    shapes = (reading.logits.shape, reading.embedding.shape, reading.cut.shape[:1])
-    if shapes != ((2,), (576,), (96,)) or not math.isfinite(reading.live_logit):
+    widths = (reading.logits.shape[-1], reading.embedding.size > 0, reading.cut.ndim == 4)
+    expected = (len(rule.classes), bool(rule.embedding), bool(rule.split))
+    if widths != expected or not math.isfinite(reading.live_logit):
         raise BundleError(
-            "model.onnx: expected finite logits (2,), embedding (576,) and cut (96, h, w), "
-            f"got {shapes} and a live_logit of {reading.live_logit}"
+            f"model.onnx: expected {rule.classes} as {rule.scores!r}, features as {rule.embedding!r} and "
+            f"{rule.split!r}, all finite, got shapes {reading.logits.shape}, {reading.embedding.shape} and "
+            f"{reading.cut.shape} and a live_logit of {reading.live_logit}"
         )

@@ -8,6 +8,7 @@
     ├── StateError         (ValueError)         a saved engine state does not verify
     ├── DataError          (ValueError)         a corpus, manifest or score file does not fit
     ├── SourceError        (OSError)            a picture, video or camera cannot be read
+    ├── OutputError        (OSError)            a file cannot be written
     ├── TrainingError      (RuntimeError)       training cannot go on
     └── MissingExtraError  (ImportError)        an optional dependency is absent
 
@@ -37,6 +38,10 @@ class DataError(RattaError, ValueError):
 
 class SourceError(RattaError, OSError):
     """A picture, folder, video, camera or URL cannot be opened or decoded."""
+
+
+class OutputError(RattaError, OSError):
+    """A file cannot be written: no room, no right, or no file at all; what was there before is untouched."""
 
 
 class TrainingError(RattaError, RuntimeError):

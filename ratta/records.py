@@ -14,6 +14,9 @@ from ratta.errors import InputError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    Pixels = tuple[npt.NDArray[np.uint8], ...]
+    """The crops of one frame, (S, S, 3) uint8 RGB each, one per crop rule of the contract."""
+
 
 _LATEST_S = 1e15
 
@@ -163,30 +166,30 @@ class Crop:
 
     Attributes
     ----------
-    pixels : (S, S, 3) uint8
-        RGB, by the crop rule of the bundle's contract.
+    pixels : tuple of (S, S, 3) uint8
+        RGB, one for each crop rule of the bundle's contract, in its order.
     face : Face
         The face it was cut around.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: tuple[npt.NDArray[np.uint8], ...]
     face: Face
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """What the network says of one crop.
+    """What the network says of one face, seen in one or several crops.
 
     Attributes
     ----------
-    logits : (2,) float32
-        Spoof, live; before calibration.
-    embedding : (576,) float32
-        The pooled feature.
-    cut : (96, h, w) float32
-        The input of the adapted tail (`features.10`).
+    logits : (K, C) float32
+        What the graph gives for each of K crops and C classes, before calibration.
+    embedding : (D,) float32
+        The features of the crops, one after the other; of no length where the contract names none.
+    cut : (K, c, h, w) float32
+        The feature map from which the tail can be trained; of no length where the contract names none.
     live_logit : float
-        Calibrated log-odds of live.
+        Calibrated log-odds of live, the mean over the crops.
     """
 
     logits: npt.NDArray[np.float32]

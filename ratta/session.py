@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ratta.adaptation.adapter import Adapter
-    from ratta.adaptation.kept import Attempt
+    from ratta.adapter import Adapter, AttemptHandle
     from ratta.inference import Network
+    from ratta.records import Pixels, Reading
 
     BoxLike = Box | tuple[float, float, float, float]
+
+UNLIKE = "unlike the live faces learnt on this camera"
 
 
 class Host(Protocol):
@@ -106,7 +108,7 @@ class Session:
         self._number: int | None = None
         self._ended = False
         self._closed = False
-        self._attempt: Attempt | None = None
+        self._attempt: AttemptHandle | None = None
         self._confirmed: bool | None = None
 
     def step(
@@ -130,12 +132,11 @@ class Session:
             self._settle(t)
             return decision
         self._charge(t)
-        adapter = self._engine.adapter
-        reading = adapter.read(self._attempt, seen.pixels, t=t) if adapter else self._engine.network.read(seen.pixels)
+        reading = self._read(seen.pixels, t)
         new_face = self._is_new(seen.face.box)
         decision = self._judge.update(reading.live_logit, t=t, box=seen.face.box, new_face=new_face)
         self._settle(t)
-        return replace(decision, adapted=adapter.adapted, band=adapter.band.value) if adapter else decision
+        return self._told(decision)
 
     @property
     def verdict(self) -> Verdict:
@@ -155,26 +156,23 @@ class Session:
     def confirm(self, *, is_live: bool) -> None:
         """Say what is known for certain of the person in this attempt: live, or an attack.
 
-        For an integrator who knows that a living face was there, or that none was: an operator's label, a second
-        sensor. A passcode proves who, not that. Only this ever stands in for the gate's confidence when the engine
-        learns; it changes no verdict. Before the attempt has been studied, that is before the next `engine.idle` after
-        its end.
+        For an integrator who knows that a living face was there, or that none was: a passcode or second factor (it
+        proves who, and is proof of life only where nobody would hold up a picture of himself), an operator's label. It
+        changes no verdict; it is the best evidence that an engine can learn from, after a denial above all.
+
+        It may be called during the attempt and after its end, until `Adaptation.confirm_s` seconds have passed or the
+        next attempt begins.
 
         Raises
         ------
         InputError
-            If `is_live` is no truth value, or the attempt has been studied.
+            If `is_live` is no truth value, or it is too late.
         """
         if not isinstance(is_live, bool):
-            raise InputError(f"confirm: expected is_live to be True or False, got {is_live!r}")
-        if self._attempt is not None and self._attempt.studied:
-            raise InputError(
-                "confirm: expected an attempt that waits to be studied, got one that the engine has learnt from; "
-                "confirm before engine.idle is called after its end"
-            )
+            raise InputError(f"confirm: expected is_live to be True or False, got {is_live!r:.80}")
+        if self._attempt is not None and self._engine.adapter is not None:
+            self._engine.adapter.confirm(self._attempt, is_live=is_live)
         self._confirmed = is_live
-        if self._attempt is not None:
-            self._attempt.confirmed = is_live
 
     def close(self) -> None:
         """End the attempt; the verdict of an undecided one becomes UNCERTAIN (or stays REFUSED)."""
@@ -215,9 +213,24 @@ class Session:
     def _charge(self, t: float) -> None:
         if not (self._number or self._open_ended):
             self._number = self._lockout.begin(t)
-            if adapter := self._engine.adapter:
-                self._attempt = adapter.begin()
-                self._attempt.confirmed = self._confirmed
+
+    def _read(self, pixels: Pixels, t: float) -> Reading:
+        adapter = self._engine.adapter
+        if adapter is None:
+            return self._engine.network.read(pixels)
+        if self._attempt is None:
+            self._attempt = adapter.begin()
+            self._attempt.confirmed = self._confirmed
+        return adapter.read(self._attempt, pixels, t=t)
+
+    def _told(self, decision: Decision) -> Decision:
+        """Add what the adapter has to say."""
+        adapter = self._engine.adapter
+        if adapter is None or self._attempt is None:
+            return decision
+        unlike = UNLIKE if self._attempt.penalty > 0 else ""
+        detail = "; ".join(filter(None, (decision.detail, unlike)))
+        return replace(decision, detail=detail, adapted=adapter.adapted, band=adapter.band)
 
     def _settle(self, t: float) -> None:
         """Let a charged attempt stand as failed up to now, or end it."""

@@ -1,6 +1,6 @@
 """What several tests share: the shipped engine, a face, and frames that hold it."""
 
-from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import count, islice
 from pathlib import Path
@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import ratta
-from ratta.bundle import DEFAULT_MODEL, Calibration, Contract, find_bundle, read_bundle, write_bundle
+from ratta.bundle import DEFAULT_MODEL, Calibration, find_bundle, read_bundle, write_bundle
+from ratta.contract import Contract
 from ratta.engine import Engine
 from ratta.records import Box, Face
 
@@ -43,7 +44,7 @@ def tiny_bundle(tmp_path):
         name="tiny",
         version="1",
         licence="Apache-2.0",
-        contract=Contract(size=64, crop_scale=1.5, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+        contract=Contract.native(size=64, scales=(1.5,), std=1.0),
         calibration=Calibration(temperature=1.0, bias=0.0, live_threshold=0.6, spoof_threshold=0.4, origin="a test"),
         graph=b"",
         affine={},
@@ -59,9 +60,9 @@ FACE = Box(200, 100, 400, 340)
 def simulated():
     """Eight simulated captures of the portrait before one camera: (crop, is_live, species), in turn."""
     pytest.importorskip("cv2")
-    from ratta.camera.picture import read_picture
     from ratta.camera.scenes import FACE as PORTRAIT_FACE
     from ratta.camera.scenes import PORTRAIT
+    from ratta.media.picture import read_picture
     from ratta.simulate import Session, crop_face, cut_out
 
     person = cut_out(np.ascontiguousarray(read_picture(PORTRAIT)[..., ::-1]), PORTRAIT_FACE)
@@ -92,52 +93,25 @@ def played(simulated):
     return play
 
 
-@pytest.fixture
-def moment():
-    """`moment(phase, **known)`: an attempt of the demo's day, whatever is not given being usual."""
-    from ratta.camera.day import Moment
-
-    def make(phase, **known):
-        scores = {"species": "live", "answered": 0.9, "by_source": 0.4, "frames": 3, "wrong": 1, "wrong_by_source": 2}
-        rooms = {"drift": 1.0, "band": "adapt", "admitted": 8, "refused": 5, "tried": 2, "commits": 1}
-        return Moment(phase=phase, **{**scores, **rooms, "spent_ms": 60.0, "elapsed_s": 60.0, **known})
-
-    return make
-
-
-@contextmanager
-def every_third_change():
-    """Measure every third of the known changes of tone: all of them take half a minute, and say nothing more here."""
-    from ratta.adaptation import tone_development
-
-    few = tuple(tone_development.known_changes())[::3]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tone_development, "known_changes", lambda: iter(few))
-        yield
-
-
-@pytest.fixture
-def few_changes():
-    """A test that calibrates for adaptation and does not care for every change of tone."""
-    with every_third_change():
-        yield
-
-
 @pytest.fixture(scope="session")
 def adaptable(tmp_path_factory, played):
-    """Folder of the shipped model with a reference for adaptation from a few such sessions: enough to run, no more."""
-    from ratta.adaptable import adaptation_reference, write_adaptable
+    """Folder of the shipped model with a reference of the source from a few such sessions: enough to run, no more."""
+    from ratta.calibration import read_sources, source_reference, with_statistics
+    from ratta.inference import Network, OrtSession
 
     def samples(sessions):
         for index, (crops, is_live, species) in enumerate(sessions):
-            yield crops[0], is_live, species, f"s{index}"
+            yield crops[0], is_live, "" if is_live else species, "somebody", f"s{index}"
 
     bundle = read_bundle(find_bundle(DEFAULT_MODEL))
-    development, changed = played(1), played(2, change="cast-mild")
-    with every_third_change():
-        reference = adaptation_reference(bundle, samples(islice(development, 104)), samples(islice(changed, 52)))
+    bundle = replace(bundle, contract=Contract.native(size=128))
+    network = Network(OrtSession(bundle.graph), bundle.contract)
+    source, changed = (
+        read_sources(network, samples(islice(sessions, count)))
+        for sessions, count in ((played(1), 104), (played(2, change="cast-mild"), 52))
+    )
     folder = tmp_path_factory.mktemp("adaptable")
-    write_adaptable(folder, bundle, reference)
+    with_statistics(folder, bundle, source_reference(source, changed, bundle.calibration))
     return folder
 
 

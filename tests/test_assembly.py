@@ -5,7 +5,6 @@ import pytest
 import ratta
 from ratta.adaptation import Adaptation
 from ratta.adaptation.budget import FIVE_PERCENT, allowance_for
-from ratta.adaptation.task import INFERENCES
 from ratta.assembly import LEAST_MS
 
 
@@ -36,10 +35,25 @@ def test_a_coarse_clock_is_not_believed(adaptable):
     assert ratta.load(adaptable, adapt=Adaptation(clock=lambda: 0.0)).adapter.inference_ms == LEAST_MS
 
 
+def test_settings_reach_the_parts(adaptable):
+    """Each setting decides what it names."""
+    settings = Adaptation(alpha=0.1, gated=False, drift=False, shadow=True, confirm_s=5.0, inference_ms=1.0)
+    adapter = ratta.load(adaptable, adapt=settings).adapter
+    assert (0.1, 0.1) == (adapter.anchor.alpha, adapter.monitor.alpha)
+    assert (False, None, True, 5.0) == (adapter.gate.gated, adapter.detector, adapter.shadow, adapter.confirm_s)
+
+
+def test_a_calibrated_reference_detects_drift(adaptable):
+    """The detector is there, and a new engine finds itself in band IN."""
+    adapter = ratta.load(adaptable, adapt=True).adapter
+    assert adapter.detector is not None
+    assert "in" == adapter.band
+
+
 @pytest.mark.parametrize("inference_ms", [0.1, 2.0, 5.0, 1000.0])
 @pytest.mark.parametrize("share", [0.01, 0.05])
-def test_the_largest_piece_can_always_be_paid(inference_ms, share):
+def test_every_piece_of_work_can_be_paid(inference_ms, share):
     """Even where it costs a third more than it is taken for; the share is kept whatever the device."""
     allowance = allowance_for(inference_ms, share=share)
-    assert 1.3 * 1.5 * max(INFERENCES.values()) * inference_ms <= min(allowance.per_session, allowance.capacity)
+    assert 1.3 * 1.5 * inference_ms <= allowance.most
     assert allowance.refill_per_s == pytest.approx(1000 * share)

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from ratta.bundle import Calibration, Contract, find_bundle, read_bundle, read_detector, write_bundle
+from ratta.bundle import Calibration, find_bundle, read_bundle, read_detector, write_bundle
+from ratta.contract import Contract
 from ratta.errors import BundleError
 
-CONTRACT = Contract(size=128, crop_scale=2.7, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+CONTRACT = Contract.native(size=128, scales=(2.7, 1.15))
 CALIBRATION = Calibration(temperature=1.5, bias=0.1, live_threshold=0.6, spoof_threshold=0.4, origin="made by a test")
 
 
@@ -46,7 +47,6 @@ def test_what_was_written_is_read(folder):
 
 def test_writing_again_replaces(folder):
     """A second write over the first leaves one valid bundle and no litter."""
-    before = sorted(p.name for p in folder.iterdir())
     write_bundle(
         folder,
         name="tiny",
@@ -55,12 +55,10 @@ def test_writing_again_replaces(folder):
         contract=CONTRACT,
         calibration=CALIBRATION,
         graph=b"another graph",
-        affine={},
-        statistics={},
         card="",
     )
-    assert read_bundle(folder).version == "2"
-    assert sorted(p.name for p in folder.iterdir()) == before
+    assert (read_bundle(folder).version, read_bundle(folder).affine) == ("2", {})
+    assert sorted(p.name for p in folder.iterdir()) == ["CARD.md", "bundle.json", "model.onnx"]
 
 
 @pytest.mark.parametrize("name", ["bundle.json", "model.onnx", "affine.npz", "statistics.npz", "CARD.md"])
@@ -106,14 +104,27 @@ def test_a_pinned_hash_catches_a_rewritten_manifest(folder):
     [
         (lambda m: m.update(format="ratta-bundle/99"), "format"),
         (lambda m: m.pop("contract"), "contract"),
-        (lambda m: m["contract"].update(color="bgr"), "color"),
-        (lambda m: m["contract"].update(class_order=["live", "spoof"]), "class_order"),
-        (lambda m: m["contract"].update(size=8), "size"),
-        (lambda m: m["contract"].update(crop_scale=9), "crop_scale"),
-        (lambda m: m["contract"].update(std=[1, 0, 1]), "std"),
+        (lambda m: m.update(contract={}), "expected input, crops"),
         (lambda m: m["contract"].update(surprise=1), "surprise"),
-        (lambda m: m["contract"].pop("size"), "size"),
-        (lambda m: m["contract"].update(size="128"), "size"),
+        (lambda m: m["contract"].pop("crops"), "crops"),
+        (lambda m: m["contract"]["input"].update(color="hsv"), "color"),
+        (lambda m: m["contract"]["input"].update(layout="CHW"), "layout"),
+        (lambda m: m["contract"]["input"].update(dtype="float64"), "dtype"),
+        (lambda m: m["contract"]["input"].update(std=[1, 0, 1]), "std"),
+        (lambda m: m["contract"]["input"].update(mean=[0, "a", 0]), "mean"),
+        (lambda m: m["contract"]["input"].update(mean=7), "mean"),
+        (lambda m: m["contract"].update(input=[]), "expected an object"),
+        (lambda m: m["contract"]["crops"][0].update(size=8), "size"),
+        (lambda m: m["contract"]["crops"][0].update(size="128"), "size"),
+        (lambda m: m["contract"]["crops"][0].update(size=64), "one size"),
+        (lambda m: m["contract"]["crops"][0].update(scale=float("nan")), "scale"),
+        (lambda m: m["contract"]["crops"][0].update(border="wrap"), "border"),
+        (lambda m: m["contract"]["crops"].clear(), "crops"),
+        (lambda m: m["contract"]["outputs"].update(kind="distances"), "kind"),
+        (lambda m: m["contract"]["outputs"].update(classes=["spoof", "print"]), "live"),
+        (lambda m: m["contract"]["outputs"].update(classes=[["live"], "spoof"]), "names"),
+        (lambda m: m["contract"]["outputs"].update(embedding=""), "beside split"),
+        (lambda m: m["contract"]["outputs"].update(scores=1), "scores"),
         (lambda m: m["calibration"].update(temperature=0), "temperature"),
         (lambda m: m["calibration"].update(live_threshold=0.2), "threshold"),
         (lambda m: m["calibration"].update(origin=""), "origin"),
@@ -125,6 +136,45 @@ def test_a_pinned_hash_catches_a_rewritten_manifest(folder):
 def test_a_manifest_that_does_not_fit_is_refused(folder, change, message):
     """Each wrong key or value is an error that names it."""
     edit(folder, change)
+    with pytest.raises(BundleError, match=message):
+        read_bundle(folder)
+
+
+FIRST_EDITION = {
+    "size": 128,
+    "crop_scale": 2.7,
+    "mean": [0.0, 0.0, 0.0],
+    "std": [255.0, 255.0, 255.0],
+    "color": "rgb",
+    "layout": "NHWC",
+    "dtype": "uint8",
+    "border": "shift",
+    "resize": "area",
+    "class_order": ["spoof", "live"],
+}
+
+
+def test_the_first_edition_is_read_as_its_contract(folder):
+    """A bundle of the older format says the same in fewer words."""
+    edit(folder, lambda m: m.update(format="ratta-bundle/1", contract=dict(FIRST_EDITION)))
+    assert Contract.native(size=128) == read_bundle(folder).contract
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"color": "bgr"}, "color"),
+        ({"class_order": ["live", "spoof"]}, "class_order"),
+        ({"size": 8}, "size"),
+        ({"crop_scale": 0.5}, "scale"),
+        ({"std": [1, 0, 1]}, "std"),
+        ({"mean": 0}, "mean"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_a_contract_of_the_first_edition_is_checked_too(folder, change, message):
+    """What the older format refused is refused."""
+    edit(folder, lambda m: m.update(format="ratta-bundle/1", contract={**FIRST_EDITION, **change}))
     with pytest.raises(BundleError, match=message):
         read_bundle(folder)
 

@@ -7,12 +7,14 @@ import pytest
 
 import ratta
 from ratta.adaptation.drift import Band
-from ratta.adaptation.kept import Attempt
-from ratta.bundle import DEFAULT_MODEL, find_bundle, write_bundle
+from ratta.adaptation.records import Attempt
+from ratta.adapter import Idle
+from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, write_bundle
+from ratta.contract import Contract
 from ratta.engine import Engine
 from ratta.errors import BundleError, InputError
 from ratta.inference import Network
-from ratta.records import Box, Face, Reason, Verdict
+from ratta.records import Box, Face, Reason, Verdict, logit
 from ratta.session import as_box
 
 FACE = Box(200, 100, 400, 340)
@@ -278,10 +280,10 @@ class NotingAdapter:
 
     def begin(self):
         self.calls.append("begin")
-        return Attempt(0, max_frames=16, min_gap_s=0.2)
+        return Attempt()
 
     def read(self, attempt, pixels, *, t):
-        self.calls.append("read" if attempt else "read of no attempt")
+        self.calls.append("read")
         return self.network.read(pixels)
 
     def end(self, attempt, *, t):
@@ -289,7 +291,12 @@ class NotingAdapter:
 
     def idle(self, t, *, within_ms):
         self.calls.append("idle")
-        return False
+        return Idle.WAITING
+
+    def confirm(self, attempt, *, is_live):
+        if attempt.studied:
+            raise InputError("too late")
+        attempt.confirmed = is_live
 
     def reset(self):
         self.calls.append("reset")
@@ -297,7 +304,7 @@ class NotingAdapter:
 
 @pytest.fixture
 def adapting(tiny_bundle, graph):
-    network = Network(graph, temperature=1.0, bias=0.0)
+    network = Network(graph, tiny_bundle.contract)
     engine = Engine(tiny_bundle, graph, detector=OneFace(), adapter=NotingAdapter(network))
     engine.adapter.calls.clear()
     return engine
@@ -327,18 +334,19 @@ def test_without_adaptation_a_decision_names_none(engine, textured):
     """The same fields, empty."""
     decision = engine.session().step(textured, t=0.0, box=FACE)
     assert (False, "") == (decision.adapted, decision.band)
-    assert engine.idle(0.0)
+    assert Idle.DONE is engine.idle(0.0)
 
 
 def test_a_stream_teaches_nothing(adapting, textured):
-    """It knows no attempts, so its frames are answered only."""
+    """Its attempt never ends, so it is never studied."""
     play(adapting, textured)
-    assert {"read of no attempt"} == set(adapting.adapter.calls)
+    assert {"begin", "read"} == set(adapting.adapter.calls)
+    assert 1 == adapting.adapter.calls.count("begin")
 
 
 def test_idle_and_reset_reach_the_adapter(adapting):
     """Learning happens in `idle`; a reset takes what was learnt back."""
-    assert not adapting.idle(0.0)
+    assert Idle.WAITING is adapting.idle(0.0)
     adapting.reset()
     assert ["idle", "reset"] == adapting.adapter.calls
 
@@ -355,7 +363,7 @@ def test_confirm_reaches_the_attempt(adapting, textured):
     with pytest.raises(InputError, match="True or False"):
         session.confirm(is_live=1)
     session._attempt.studied = True
-    with pytest.raises(InputError, match="waits to be studied"):
+    with pytest.raises(InputError, match="too late"):
         session.confirm(is_live=True)
 
 
@@ -367,13 +375,40 @@ def test_state_needs_an_engine_that_adapts(engine, tmp_path, call):
         getattr(engine, call)(tmp_path / "state", **arguments)
 
 
-def test_a_model_that_was_not_calibrated_for_adaptation_says_so(tmp_path):
-    """Asked for by a truth value or by settings; nothing else will do."""
+def test_any_model_with_an_embedding_adapts(tmp_path):
+    """Without statistics every camera counts as changed; adapt is a truth value or settings, nothing else."""
     bundle = ratta.read_bundle(find_bundle(DEFAULT_MODEL))
-    statistics = {name: value for name, value in bundle.statistics.items() if name != "guard"}
     fields = ("name", "version", "licence", "contract", "calibration", "graph", "affine", "card")
-    write_bundle(tmp_path / "plain", **{f: getattr(bundle, f) for f in fields}, statistics=statistics)
-    with pytest.raises(BundleError, match="calibrated for adaptation"):
-        ratta.load(tmp_path / "plain", adapt=True)
+    write_bundle(tmp_path / "plain", **{f: getattr(bundle, f) for f in fields})
+    assert "adapt" == ratta.load(tmp_path / "plain", adapt=True).adapter.band
     with pytest.raises(InputError, match="Adaptation"):
         ratta.load(adapt="yes")
+
+
+@pytest.fixture(scope="module")
+def two_crops(tmp_path_factory):
+    """Folder of the shipped network behind a contract of two crops."""
+    bundle = read_bundle(find_bundle(DEFAULT_MODEL))
+    folder = tmp_path_factory.mktemp("two-crops")
+    parts = ("name", "version", "licence", "calibration", "graph", "affine", "statistics", "card")
+    contract = Contract.native(size=bundle.contract.size, scales=(2.7, 1.15))
+    write_bundle(folder, contract=contract, **{part: getattr(bundle, part) for part in parts})
+    return folder
+
+
+def test_two_crops_answer_with_the_mean_of_their_log_odds(two_crops, portrait):
+    """Both is the default; wide or tight alone is the reader's choice, and the wide one is the model of one crop."""
+    box = (190, 80, 280, 190)
+    scores = {crops: ratta.load(two_crops, crops=crops).score(portrait, box=box) for crops in ("both", "wide", "tight")}
+    logits = {crops: logit(score.live_score) for crops, score in scores.items()}
+    assert logits["both"] == pytest.approx((logits["wide"] + logits["tight"]) / 2, abs=1e-4)
+    assert logits["wide"] == pytest.approx(logit(ratta.load().score(portrait, box=box).live_score), abs=1e-6)
+    assert ratta.load(two_crops).bundle.contract.scales == (2.7, 1.15)
+
+
+def test_a_choice_of_crops_needs_several(two_crops):
+    """With one crop there is nothing to choose, and of two there are three choices."""
+    with pytest.raises(InputError, match="several crops"):
+        ratta.load(crops="tight")
+    with pytest.raises(InputError, match="expected one of"):
+        ratta.load(two_crops, crops="all")

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 import ratta
-from ratta.adaptation.guard import Snapshot
-from ratta.adaptation.settings import Adaptation, Early
-from ratta.adaptation.update import Correction
+from ratta.adaptation import Adaptation
 from ratta.bundle import read_bundle
 from ratta.errors import InputError, StateError
 
@@ -18,29 +16,24 @@ KEY = bytes(range(32))
 
 @pytest.fixture(scope="module")
 def make(adaptable):
-    """Engines that are billed a millisecond for every piece of work."""
-    return lambda **settings: ratta.load(
-        adaptable, adapt=Adaptation(clock=count().__next__, **{"early": Early.MOMENTS, **settings})
-    )
+    """Engines that are billed a millisecond for every piece of work, on a camera that counts as changed."""
+    return lambda **settings: ratta.load(adaptable, adapt=Adaptation(clock=count().__next__, drift=False, **settings))
 
 
 @pytest.fixture(scope="module")
 def learnt(make, played):
-    """An engine with a correction in force, evidence in its detector and bills in its books."""
+    """An engine that has learnt sixteen confirmed sessions, with bills in its accounts."""
     engine = make()
     adapter, t = engine.adapter, 0.0
-    correction = Correction(np.linspace(0.9, 1.1, 16, dtype=np.float32), np.full(16, 0.01, np.float32))
-    adapter.idle(t)
-    adapter.resume(Snapshot(early=correction))
-    for crops, _, _ in islice(played(3, frames=2), 4):
+    for crops, _, _ in islice(played(3, frames=4), 16):
         attempt = adapter.begin()
         for crop in crops:
-            adapter.read(attempt, crop, t=t)
+            adapter.read(attempt, (crop,), t=t)
             t += 0.2
         adapter.end(attempt, t=t)
+        adapter.confirm(attempt, is_live=True)
         t += 30
-    adapter.idle(t)
-    adapter.resume(Snapshot(early=correction))  # what was studied was its own camera: the source's again
+        adapter.idle(t)
     return engine
 
 
@@ -59,33 +52,35 @@ def other(make):
 
 def is_the_source(engine):
     adapter = engine.adapter
-    return adapter.snapshots.current.is_source and not adapter.adapted and adapter.learner.gate.frames == (0, 0)
+    return -np.inf == adapter.anchor.threshold and not any(adapter.anchor.sessions.values()) and not adapter.adapted
 
 
 def test_what_was_learnt_goes_on(learnt, saved, other, tmp_path):
-    """The correction, the detector's evidence and the books come back, and saved again they are the same bytes."""
+    """Threshold, level and accounts come back, and saved again they are the same bytes."""
     assert 7 == other.load_state(saved, key=KEY, at_least=7)
-    for engine in (learnt, other):
-        assert engine.adapter.snapshots.current.early.scale[0] == np.float32(0.9)
-    assert learnt.adapter.detector.evidence == other.adapter.detector.evidence
+    assert np.isfinite(learnt.adapter.anchor.threshold)
+    assert learnt.adapter.anchor.threshold == other.adapter.anchor.threshold
+    assert learnt.adapter.anchor.level == other.adapter.anchor.level
     assert learnt.adapter.budget.spent_ms == other.adapter.budget.spent_ms > 0
     other.save_state(tmp_path / "again", key=KEY, counter=7)
     assert saved.read_bytes() == (tmp_path / "again").read_bytes()
 
 
-@pytest.mark.parametrize("early", [Early.OFF, Early.TONE])
-def test_a_part_that_is_switched_off_stays_off(make, saved, early):
-    """A correction that the settings would not learn now does not come back with a state."""
-    engine = make(early=early)
-    with pytest.raises(StateError, match=early.value):
-        engine.load_state(saved, key=KEY, at_least=7)
-    assert is_the_source(engine)
+def test_a_state_holds_sums_and_scores_only(learnt):
+    """Nothing in it has the shape of a frame, a crop or one frame's embedding."""
+    _, arrays = learnt.adapter.export_state()
+    k = learnt.adapter.anchor.space.directions
+    shapes = {"weight": (1,), "total": (k,), "second": (k, k)}
+    for name, array in arrays.items():
+        kind = name.rsplit(".", 1)[1]
+        assert array.shape == shapes.get(kind, array.shape)
+        assert array.ndim <= 2
 
 
 def test_every_changed_byte_is_refused_and_the_source_answers(saved, other, tmp_path):
-    """One bit of each byte in turn; the engine that was asked to load it is the source."""
+    """One bit of each byte of the header, and of many more; the engine that was asked to load it is the source."""
     content, path = saved.read_bytes(), tmp_path / "ratta.state"
-    for index in range(len(content)):
+    for index in (*range(0, 600), *range(600, len(content), 211), len(content) - 1):
         path.write_bytes(content[:index] + bytes([content[index] ^ (1 << index % 8)]) + content[index + 1 :])
         with pytest.raises(StateError):
             other.load_state(path, key=KEY, at_least=7)

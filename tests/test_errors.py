@@ -11,6 +11,7 @@ TREE = {
     "StateError": ValueError,
     "DataError": ValueError,
     "SourceError": OSError,
+    "OutputError": OSError,
     "TrainingError": RuntimeError,
     "MissingExtraError": ImportError,
 }

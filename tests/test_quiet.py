@@ -16,7 +16,8 @@ WAYS = {
     "command line": "import sys; from ratta.cli import main; sys.exit(main(['info']))",
     "numpy runtime": f"import ratta, numpy as np; ratta.load(runtime='numpy').score({FRAME})",
     "worker processes": (
-        "import multiprocessing as m, ratta; p = m.get_context('spawn').Process(target=ratta.load); p.start(); p.join();"
+        "import multiprocessing as m, ratta; p = m.get_context('spawn').Process(target=ratta.load);"
+        "p.start(); p.join();"
         "assert p.exitcode == 0"
     ),
 }

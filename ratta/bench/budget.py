@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ratta.adaptation.anchors import LEAST_SESSIONS
 from ratta.adaptation.budget import Allowance, allowance_for
-from ratta.adaptation.task import INFERENCES, Step
+from ratta.adaptation.records import VIEWED_FRAMES
+from ratta.adaptation.views import VIEWS
 from ratta.bench.device import Device, read_device
 from ratta.bench.energy import find_meter, meter_loop
 from ratta.bench.frames import Stream, portrait_frames
-from ratta.bench.rehearsal import LATE_TRIAL, NAMES, TONE_TRIAL, rehearse
+from ratta.bench.rehearsal import PIECES, READ, REFIT, STUDY, VIEW, rehearse
 from ratta.bench.report import busy_lines, device_line, table
 from ratta.bench.scenarios import STREAM_FPS, Answering, check_scored
 from ratta.bench.timing import Contestant, Spread, race, spread
@@ -23,22 +25,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ratta.adaptation.adapter import Adapter
-
 SCHEMA = "ratta-budget/1"
 PIPELINE = "a camera's frame, answered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """Something to be learnt, and when it can be had at the earliest.
+    """When something can be learnt at the earliest.
 
     Attributes
     ----------
     attempts : int
-        That have to be studied in band ADAPT: by the rules, and by what may be spent in a session.
+        Live sessions needed: by the rules, and by what may be spent in a session.
     work_ms : float
-        All of the work, trial included.
+        All of the work.
     seconds : float
         Until the allowance has granted that much.
     """
@@ -56,8 +56,6 @@ class Advice:
     ----------
     pieces : dict of str to Spread
         Wall milliseconds: what learning is billed by.
-    reckoned : dict of str to float
-        What the budget takes a piece for, in runs of the network.
     inference_ms : float
         The least by which no piece is expected (95th percentile) to cost more than the budget takes it for.
     time : Allowance
@@ -78,7 +76,6 @@ class Advice:
     threads: int
     share: float
     pieces: dict[str, Spread]
-    reckoned: dict[str, float]
     inference_ms: float
     time: Allowance
     watts: float | None
@@ -113,7 +110,7 @@ def advise(
     InputError
         If `share` or `seconds` is out of range.
     BundleError
-        If the model was not calibrated for adaptation.
+        If the network gives no embedding.
     """
     if not 0 < share <= 1 or not 0 < seconds <= 3600:
         raise InputError(f"budget: expected share in (0, 1] and seconds in (0, 3600], got {share} and {seconds}")
@@ -124,7 +121,7 @@ def advise(
     say("pieces of learning, in turns")
     contestants = [*rehearsal.contestants(), Contestant(PIPELINE, frame, calls=round(STREAM_FPS / 2))]
     pieces = {name: spread(samples.wall_ms) for name, samples in race(contestants, seconds=seconds).items()}
-    inference_ms = max(pieces[name].p95 / INFERENCES[step] for step, name in NAMES.items())
+    inference_ms = max(pieces[name].p95 for name in PIECES)
     allowance = allowance_for(inference_ms, share=share)
     say("energy")
     watts, watts_source = _watts(frame, seconds=seconds, calibration=calibration)
@@ -138,35 +135,28 @@ def advise(
         threads=threads,
         share=share,
         pieces=pieces,
-        reckoned={name: INFERENCES[step] for step, name in NAMES.items()},
         inference_ms=inference_ms,
         time=allowance,
         watts=watts,
         watts_source=watts_source,
         within_ms=1e3 / STREAM_FPS - pieces[PIPELINE].p95,
-        goals=goals(rehearsal.adapter, pieces, allowance),
+        goals=goals(pieces, allowance),
     )
 
 
-def goals(adapter: Adapter, pieces: dict[str, Spread], allowance: Allowance) -> dict[str, Goal]:
-    """Reckon when the first correction of tone and the first late parameters can be had."""
+def goals(pieces: dict[str, Spread], allowance: Allowance) -> dict[str, Goal]:
+    """Reckon when the first threshold can be had, from confirmed sessions and from gated ones."""
     ms = {name: piece.mean for name, piece in pieces.items()}
-    learner, frames = adapter.learner, adapter.begin().max_frames
-    attempt_ms = (
-        frames * ms[NAMES[Step.MOMENTS]] + learner.views_per_session * ms[NAMES[Step.VIEWS]] + ms[NAMES[Step.DRIFT]]
-    )
-    found = {}
-    if adapter.tones is not None:
-        attempt_ms += ms[NAMES[Step.TONES]]
-        found["a correction of tone"] = _goal(adapter.tones.every, attempt_ms, ms[TONE_TRIAL], allowance)
-    lessons_ms = 2 * learner.lessons_per_class * ms[NAMES[Step.LESSON]]
-    attempts = math.ceil(learner.late_every / learner.views_per_session)
-    found["late parameters"] = _goal(attempts, attempt_ms, lessons_ms + ms[LATE_TRIAL], allowance)
-    return found
+    confirmed_ms = ms[STUDY] + ms[REFIT]
+    gated_ms = confirmed_ms + VIEWED_FRAMES * VIEWS * ms[VIEW]
+    return {
+        "a first threshold, sessions confirmed": _goal(LEAST_SESSIONS, confirmed_ms, allowance),
+        "a first threshold, sessions gated": _goal(LEAST_SESSIONS, gated_ms, allowance),
+    }
 
 
-def _goal(attempts: int, attempt_ms: float, trial_ms: float, allowance: Allowance) -> Goal:
-    work_ms = attempts * attempt_ms + trial_ms
+def _goal(attempts: int, attempt_ms: float, allowance: Allowance) -> Goal:
+    work_ms = attempts * attempt_ms
     return Goal(
         attempts=max(attempts, math.ceil(work_ms / allowance.per_session)),
         work_ms=work_ms,
@@ -195,7 +185,7 @@ def render_advice(advice: Advice) -> str:
         f"model     {advice.model} ({advice.sha256[:12]}), {advice.runtime}, {advice.threads} thread(s)",
         *busy_lines(advice.device, threads=advice.threads),
         "",
-        *table(("learning, wall ms", "p50", "p95", "runs", "taken for, runs"), _rows(advice)),
+        *table(("learning, wall ms", "p50", "p95", "runs"), _rows(advice)),
         "",
         f"suggested Adaptation(inference_ms={advice.inference_ms:.2f}{watts},",
         f"            time=Allowance(refill_per_s={a.refill_per_s:g}, capacity={a.capacity:.0f}, {amounts}))",
@@ -204,19 +194,17 @@ def render_advice(advice: Advice) -> str:
         _watts_line(advice),
     ]
     for what, goal in advice.goals.items():
-        lines.append(f"to learn  {what}: at least {goal.attempts} attempts in band ADAPT,")
+        lines.append(f"to learn  {what}: {goal.attempts} live sessions,")
         lines.append(f"            {goal.work_ms:.0f} ms of work, granted within {_time(goal.seconds)}")
     return "\n".join(lines)
 
 
 def _rows(advice: Advice) -> list[tuple[str, ...]]:
-    run = advice.pieces[NAMES[Step.READ]].p50
-    rows: list[tuple[str, ...]] = []
-    for name, piece in advice.pieces.items():
-        taken = advice.reckoned.get(name)
-        shown = "" if taken is None else f"{taken:g}"
-        rows.append((name, f"{piece.p50:.2f}", f"{piece.p95:.2f}", f"{piece.p50 / run:.2f}", shown))
-    return rows
+    run = advice.pieces[READ].p50
+    return [
+        (name, f"{piece.p50:.2f}", f"{piece.p95:.2f}", f"{piece.p50 / run:.2f}")
+        for name, piece in advice.pieces.items()
+    ]
 
 
 def _idle_line(advice: Advice) -> str:

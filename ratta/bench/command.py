@@ -22,9 +22,11 @@ from ratta.bench.scenarios import STREAM_FPS, Answering, race_contestants, susta
 from ratta.bench.schema import json_schema
 from ratta.bench.swap import swap_rows, swap_table
 from ratta.bench.timing import race
-from ratta.bundle import DEFAULT_MODEL, DETECTOR_FOLDER, find_bundle, models_folder
+from ratta.bundle import DEFAULT_MODEL, DETECTOR_FOLDER, find_bundle, model_files, models_folder
+from ratta.console import Status, guarded
 from ratta.engine import RUNTIMES, load
-from ratta.errors import InputError, RattaError
+from ratta.errors import InputError
+from ratta.outputs import check_outputs
 from ratta.session import Session
 
 if TYPE_CHECKING:
@@ -37,36 +39,45 @@ QUICK_SECONDS = 4.0
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say; see `ratta.bench.main`."""
-    arguments = _parser().parse_args(argv)
-    try:
-        if arguments.what == "budget":
-            _advise(arguments)
-        elif arguments.schema:
-            print(json.dumps(json_schema(Result), indent=1))
-        elif arguments.swap:
-            print(
-                swap_table(swap_rows(arguments.swap, scores=_scores(arguments.scores), seconds=arguments.seconds / 3))
-            )
-        elif arguments.compare:
-            print(compare(*(read_result(Path(path)) for path in arguments.compare)))
-        else:
-            result = measure(
-                model=arguments.model,
-                runtime=arguments.runtime,
-                threads=arguments.threads,
-                seconds=QUICK_SECONDS if arguments.quick else arguments.seconds,
-                quick=arguments.quick,
-                fps=arguments.fps,
-                calibration=arguments.watts,
-                say=_say,
-            )
-            print(render(result))
-            if arguments.json:
-                write_result(arguments.json, result)
-    except RattaError as error:
-        print(f"ratta-bench: {error}", file=sys.stderr)
-        return 2
-    return 0
+    given = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(given)
+    return guarded("ratta-bench", given, lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    _guard(arguments)
+    if arguments.what == "budget":
+        _advise(arguments)
+    elif arguments.schema:
+        print(json.dumps(json_schema(Result), indent=1))
+    elif arguments.swap:
+        print(swap_table(swap_rows(arguments.swap, scores=_scores(arguments.scores), seconds=arguments.seconds / 3)))
+    elif arguments.compare:
+        print(compare(*(read_result(Path(path)) for path in arguments.compare)))
+    else:
+        result = measure(
+            model=arguments.model,
+            runtime=arguments.runtime,
+            threads=arguments.threads,
+            seconds=QUICK_SECONDS if arguments.quick else arguments.seconds,
+            quick=arguments.quick,
+            fps=arguments.fps,
+            calibration=arguments.watts,
+            say=_say,
+        )
+        print(render(result))
+        if arguments.json:
+            write_result(arguments.json, result)
+    return Status.YES
+
+
+def _guard(arguments: argparse.Namespace) -> None:
+    """Refuse a result that would overwrite what is read, before anything is measured."""
+    if arguments.json is None:
+        return
+    graphs = [path for path in arguments.swap or () if path.endswith(".onnx")]
+    read = [path for path in (arguments.watts, *(arguments.compare or ()), *graphs) if path is not None]
+    check_outputs([("--json", arguments.json)], inputs=(*read, *model_files(arguments.model)))
 
 
 def _advise(arguments: argparse.Namespace) -> None:

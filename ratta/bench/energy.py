@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ratta.bench.device import ROOT, guarded
 from ratta.errors import DataError
+from ratta.files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -269,7 +270,7 @@ def find_meter(*, calibration: Path | None = None, root: Path = ROOT) -> Meter |
 def read_calibration(path: Path) -> CpuTimeModel:
     """Read a calibration file; see `find_meter`."""
     try:
-        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: Mapping[str, Any] = read_json(path, holds="a calibration file")
         return CpuTimeModel(float(content["watts_per_core"]), origin=str(content["origin"]))
     except (OSError, ValueError, TypeError, KeyError) as error:
         if isinstance(error, DataError):

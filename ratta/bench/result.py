@@ -12,7 +12,9 @@ from ratta.bench.energy import Energy
 from ratta.bench.memory import ColdStart
 from ratta.bench.schema import from_json, to_json
 from ratta.bench.timing import Ratio, Spread
-from ratta.errors import DataError, SourceError
+from ratta.errors import DataError
+from ratta.files import read_json
+from ratta.outputs import replace_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,13 +177,10 @@ def write_result(path: Path, result: object) -> None:
 
     Raises
     ------
-    SourceError
+    OutputError
         If the file cannot be written.
     """
-    try:
-        path.write_text(json.dumps(to_json(result), indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SourceError(f"{path}: expected a writable place, got: {error.strerror or error}") from error
+    replace_text(path, json.dumps(to_json(result), indent=1) + "\n")
 
 
 def read_result(path: Path) -> Result:
@@ -189,17 +188,13 @@ def read_result(path: Path) -> Result:
 
     Raises
     ------
-    SourceError
-        If the file cannot be read.
     DataError
-        If it is no result of this schema version.
+        If it cannot be read, or is no result of this schema version.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SourceError(f"{path}: expected a result file, got: {error.strerror or error}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: expected JSON, got: {error}; write one with ratta-bench --json") from error
+        document = read_json(path, holds="a result file")
+    except DataError as error:
+        raise DataError(f"{error}; write one with ratta-bench --json") from error
     found = document.get("schema") if isinstance(document, dict) else type(document).__name__
     if found != SCHEMA:
         raise DataError(f"{path}: expected schema {SCHEMA!r}, got {found!r}; write one with ratta-bench --json")

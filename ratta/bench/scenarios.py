@@ -12,7 +12,7 @@ from ratta.bench.device import temperature_c
 from ratta.bench.energy import meter_loop
 from ratta.bench.frames import Stream
 from ratta.bench.result import BARE, PIPELINE, STEP, Sustained, Throughput, Timing
-from ratta.bench.stages import scene_crop, stage_contestants
+from ratta.bench.stages import scene_crops, stage_contestants
 from ratta.bench.timing import Contestant, ratios_over, spread
 from ratta.errors import DataError
 from ratta.records import Verdict
@@ -79,8 +79,8 @@ def race_contestants(engine: Engine, scene: Scene) -> list[Contestant]:
     The bare run is the engine's own session on one crop: the same network, the same outputs, the same threads. The
     pipeline's round covers a second of video, so that the detector's share of it is the real one.
     """
-    graph = engine.network.session
-    feeds = {graph.inputs[0]: scene_crop(engine, scene)[None]}
+    graph, feed = engine.network.session, engine.network.feed
+    feeds = {feed.name: feed(scene_crops(engine, scene)[:1]).copy()}
     given = Answering(engine.step, Stream(scene, fps=STREAM_FPS), with_box=True)
     whole = Answering(Session(engine, open_ended=True).step, Stream(scene, fps=STREAM_FPS), with_box=False)
     check_scored(given)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ratta.bench.frames import Scene
     from ratta.engine import Engine
+    from ratta.records import Box
 
 
 def stage_contestants(engine: Engine, scene: Scene) -> list[Contestant]:
@@ -55,21 +56,22 @@ def _track(engine: Engine, scene: Scene) -> Callable[[], object]:
 
 
 def _crop(engine: Engine, scene: Scene) -> Callable[[], object]:
-    contract, stream = engine.bundle.contract, Stream(scene)
+    stream = Stream(scene)
 
     def call() -> object:
         frame, box, _ = stream.next()
-        square = square_around(box, scale=contract.crop_scale, height=frame.shape[0], width=frame.shape[1])
-        return cut(frame, square, size=contract.size, color="bgr")
+        return cut_all(engine, frame, box)
 
     return call
 
 
 def _quality(engine: Engine, scene: Scene) -> Callable[[], object]:
-    limits, frame, box, size = engine.limits, scene.frames[0], scene.boxes[0], engine.bundle.contract.size
+    limits, frame, box = engine.limits, scene.frames[0], scene.boxes[0]
     height, width = frame.shape[:2]
-    square = square_around(box, scale=engine.bundle.contract.crop_scale, height=height, width=width)
-    pixels, inside, faces = scene_crop(engine, scene), within(box, square, size=size), (Face(box, 1.0),)
+    rule = max(engine.bundle.contract.crops, key=lambda one: one.scale)
+    square = square_around(box, scale=rule.scale, height=height, width=width, border=rule.border)
+    pixels = cut(frame, square, size=rule.size, color="bgr", border=rule.border)
+    inside, faces = within(box, square, size=rule.size), (Face(box, 1.0),)
 
     def call() -> object:
         check_frame(frame, limits)
@@ -80,7 +82,7 @@ def _quality(engine: Engine, scene: Scene) -> Callable[[], object]:
 
 
 def _network(engine: Engine, scene: Scene) -> Callable[[], object]:
-    pixels = scene_crop(engine, scene)
+    pixels = scene_crops(engine, scene)
     return lambda: engine.network.read(pixels)
 
 
@@ -94,8 +96,16 @@ def _decide(engine: Engine) -> Callable[[], object]:
     return call
 
 
-def scene_crop(engine: Engine, scene: Scene) -> npt.NDArray[np.uint8]:
-    """Cut the face of the scene's first frame as the engine would, (S, S, 3) uint8 RGB."""
-    contract, frame = engine.bundle.contract, scene.frames[0]
-    square = square_around(scene.boxes[0], scale=contract.crop_scale, height=frame.shape[0], width=frame.shape[1])
-    return cut(frame, square, size=contract.size, color="bgr")
+def scene_crops(engine: Engine, scene: Scene) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Cut the face of the scene's first frame as the engine would: one (S, S, 3) uint8 RGB for each crop rule."""
+    return cut_all(engine, scene.frames[0], scene.boxes[0])
+
+
+def cut_all(engine: Engine, frame: npt.NDArray[np.uint8], box: Box) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Cut a face out of a BGR frame by every crop rule of the engine's model."""
+    height, width = frame.shape[:2]
+    found = []
+    for rule in engine.bundle.contract.crops:
+        square = square_around(box, scale=rule.scale, height=height, width=width, border=rule.border)
+        found.append(cut(frame, square, size=rule.size, color="bgr", border=rule.border))
+    return tuple(found)

@@ -1,9 +1,9 @@
 """Frame sources, annotated pictures and the streaming demo; needs the extra `camera`, and only once it is used."""
 
 from ratta.camera.annotate import annotate
-from ratta.camera.picture import list_pictures, read_picture
 from ratta.camera.recorder import Recorder, open_recorder
 from ratta.camera.sources import FrameSource, SourceFrame, open_source
+from ratta.media.picture import list_pictures, read_picture
 
 __all__ = [
     "FrameSource",

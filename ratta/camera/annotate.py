@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ratta.camera.opencv import opencv
+from ratta.media.opencv import opencv
 from ratta.records import Box, Verdict
 
 if TYPE_CHECKING:

@@ -66,7 +66,6 @@ def day_chart(moments: Sequence[Moment], *, threshold: float, title: str) -> str
         An `<svg>` element; its classes are the page's.
     """
     end = len(moments)
-    drift = " ".join(f"{_x(i + 0.5, end):.1f},{_y(m.drift):.1f}" for i, m in enumerate(moments))
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
         *_bands(threshold, threshold),
@@ -75,7 +74,6 @@ def day_chart(moments: Sequence[Moment], *, threshold: float, title: str) -> str
             for v in (0, 0.5, 1)
         ),
         *_day_phases(moments),
-        f'<polyline class="session" points="{drift}"/>',
         *(_day_mark(moment, i, end) for i, moment in enumerate(moments)),
         "</svg>",
     ]
@@ -159,21 +157,23 @@ def _final_mark(decisions: Sequence[Decision], end_s: float) -> list[str]:
 
 
 def _day_phases(moments: Sequence[Moment]) -> list[str]:
-    parts, end = [], len(moments)
+    parts, end, names = [], len(moments), 0
     for i, moment in enumerate(moments):
-        before = moments[i - 1] if i else None
-        if before is None or moment.phase is not before.phase:
+        if not i or moment.phase is not moments[i - 1].phase:
             x = _x(i, end)
             parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}"/>')
-            parts.append(f'<text class="tick" x="{x + 2:.1f}" y="{HEIGHT - 26}">{escape(moment.phase.name)}</text>')
-        if moment.commits > (before.commits if before is not None and before.phase is moment.phase else 0):
-            x = _x(i + 1, end)
-            parts.append(f'<line class="final" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}"/>')
+            # Names take turns on two lines, so that a short phase's does not run into the next.
+            y = HEIGHT - 26 + 14 * (names % 2)
+            parts.append(f'<text class="tick" x="{x + 2:.1f}" y="{y}">{escape(moment.phase.name)}</text>')
+            names += 1
     return parts
 
 
 def _day_mark(moment: Moment, index: int, end: int) -> str:
-    said = escape(f"attempt {index + 1}: {moment.species}, score {moment.answered:.2f}, drift {moment.band}")
     kind = Verdict.LIVE if moment.species == "live" else Verdict.SPOOF
-    place = f'cx="{_x(index + 0.5, end):.1f}" cy="{_y(moment.answered):.1f}" r="2.2"'
-    return f'<circle class="dot {kind}" {place}><title>{said}</title></circle>'
+    said = escape(f"attempt {index + 1}: {moment.species}, score {moment.score:.2f}, source {moment.source_score:.2f}")
+    x = f'cx="{_x(index + 0.5, end):.1f}"'
+    dot = f'<circle class="dot {kind}" {x} cy="{_y(moment.score):.1f}" r="2.4"><title>{said}</title></circle>'
+    if moment.score == moment.source_score:
+        return dot
+    return f'<circle class="ring" {x} cy="{_y(moment.source_score):.1f}" r="3.2"/>{dot}'

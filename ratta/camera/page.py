@@ -11,8 +11,8 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from ratta.camera.chart import cost_bar, day_chart, score_chart
-from ratta.camera.opencv import opencv
 from ratta.camera.recorder import encode_picture
+from ratta.media.opencv import opencv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ class PageText:
     device : str
         What the times were measured on.
     day : str
-        What came of the day before a camera that changes.
+        What came of the day in front of a new camera.
     day_about : str
         How that day was made.
     """
@@ -68,7 +68,7 @@ def demo_page(
     takes : sequence of Take
         The costs are those of the first.
     moments : sequence of Moment
-        Of the day before a camera that changes; empty where the model is not calibrated for adaptation.
+        Of the day in front of a new camera; empty where the model cannot adapt.
     bundle : Bundle
         The model that answered.
     policy : Policy
@@ -127,24 +127,19 @@ def _card(take: Take, policy: Policy) -> str:
 
 
 def _day(moments: Sequence[Moment], policy: Policy) -> str:
-    chart = day_chart(moments, threshold=policy.live_threshold, title="a day before a camera that changes")
-    ends = [
-        m for m, after in zip(moments, [*moments[1:], None], strict=True) if not after or after.phase is not m.phase
-    ]
-    rows = "".join(
-        f"<tr><td>{escape(end.phase.name)}</td><td>{end.phase.attempts}</td><td>{end.band}</td><td>{end.admitted}</td>"
-        f"<td>{end.refused}</td><td>{end.tried}</td><td>{end.commits}</td>{_errors(moments, end)}</tr>"
-        for end in ends
-    )
-    names = ("", "attempts", "drift", "labels admitted", "refused", "tried", "committed", "errors, source", "answered")
+    chart = day_chart(moments, threshold=policy.live_threshold, title="a day in front of a new camera")
+    phases = list(dict.fromkeys(m.phase for m in moments))
+    rows = "".join(_day_row([m for m in moments if m.phase is phase]) for phase in phases)
+    names = ("", "attempts", "drift", "sessions learnt", "source accepts", "adapted accepts", "denied")
     head = "".join(f"<th>{name}</th>" for name in names)
     return f'{chart}<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
 
 
-def _errors(moments: Sequence[Moment], end: Moment) -> str:
-    of = [m for m in moments if m.phase is end.phase]
-    frames, source, answered = (sum(getattr(m, n) for m in of) for n in ("frames", "wrong_by_source", "wrong"))
-    return f"<td>{source} of {frames}</td><td>{answered} of {frames}</td>"
+def _day_row(of: Sequence[Moment]) -> str:
+    end = of[-1]
+    source, adapted, denied = (sum(getattr(m, n) for m in of) for n in ("accepted_by_source", "accepted", "denied"))
+    cells = (escape(end.phase.name), len(of), end.band, end.learnt, source, adapted, denied)
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def _frames(decisions: Sequence[Decision]) -> str:

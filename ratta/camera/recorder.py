@@ -1,32 +1,46 @@
-"""Annotated frames to a picture, a folder of pictures or a video; what is written so far is always whole."""
+"""Annotated frames to a picture, a folder of pictures or a video; each file is put in its place when it is whole."""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ratta.camera.opencv import opencv
-from ratta.camera.picture import PICTURE_SUFFIXES
-from ratta.errors import InputError, SourceError
+from ratta.errors import InputError, OutputError
+from ratta.media.opencv import opencv
+from ratta.outputs import check_outputs, replace_file, replaced
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     import numpy.typing as npt
 
     from ratta.camera.sources import FrameSource, SourceFrame
 
+WRITABLE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 VIDEO_CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 DEFAULT_FPS = 25.0
 MAX_REPEATS = 250
 
 
 class Recorder(ABC):
-    """Takes annotated frames; use it in a `with` statement."""
+    """Takes annotated frames; use it in a `with` statement.
+
+    Attributes
+    ----------
+    folder : Path or None
+        That is filled, if it is one.
+    files : tuple of Path
+        Every file that may be written.
+    """
+
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
 
     @abstractmethod
     def write(self, frame: SourceFrame, picture_bgr: npt.NDArray[np.uint8]) -> None:
@@ -34,7 +48,7 @@ class Recorder(ABC):
 
         Raises
         ------
-        SourceError
+        OutputError
             If it cannot be written.
         """
 
@@ -51,16 +65,37 @@ class Recorder(ABC):
 
 
 class PictureRecorder(Recorder):
-    """One picture file, or one for each frame in a folder under the frame's own name."""
+    """One picture file, or one for each frame in a folder under the frame's own name.
 
-    def __init__(self, path: Path, *, folder: bool) -> None:
+    Parameters
+    ----------
+    path : Path
+    folder : bool
+        Whether it is one.
+    names : sequence of str
+        Of the frames that will come into the folder.
+    """
+
+    def __init__(self, path: Path, *, folder: bool, names: Sequence[str] = ()) -> None:
         self._path = path
-        self._folder = folder
+        self.folder = path if folder else None
+        self.files = tuple(path / copy_name(name) for name in names) if folder else (path,)
 
     def write(self, frame: SourceFrame, picture_bgr: npt.NDArray[np.uint8]) -> None:
         """Write one picture."""
-        path = self._path / frame.name if self._folder else self._path
-        write_file(path, encode_picture(picture_bgr, path.suffix.lower()))
+        path = self._path if self.folder is None else self._path / copy_name(frame.name)
+        replace_file(path, encode_picture(picture_bgr, path.suffix.lower()))
+
+
+def copy_name(name: str) -> str:
+    """Name the copy of a picture as the picture, unless it is of a kind that cannot be written.
+
+    Examples
+    --------
+    >>> copy_name("a.jpg"), copy_name("b.jfif")
+    ('a.jpg', 'b.jfif.png')
+    """
+    return name if Path(name).suffix.lower() in WRITABLE_SUFFIXES else f"{name}.png"
 
 
 class VideoRecorder(Recorder):
@@ -71,8 +106,10 @@ class VideoRecorder(Recorder):
 
     def __init__(self, path: Path, *, fps: float) -> None:
         self._path = path
+        self.files = (path,)
         self._fps = fps
         self._writer: Any = None
+        self._place = ExitStack()
         self._size = (0, 0)
         self._written = 0
 
@@ -89,21 +126,37 @@ class VideoRecorder(Recorder):
         self._written = max(self._written, due)
 
     def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
+        """Finish the file and put it in its place."""
+        if self._writer is None:
+            return
+        with self._place:
             self._writer.release()
+            self._writer = None
+            _check_video(self._part, self._path)
 
     def _open(self, picture_bgr: npt.NDArray[np.uint8]) -> None:
         cv2 = opencv()
-        _make_folder(self._path.parent)
+        suffix = self._path.suffix.lower()
+        self._part = self._place.enter_context(replaced(self._path, suffix=suffix))
         self._size = (picture_bgr.shape[1], picture_bgr.shape[0])
-        codec = cv2.VideoWriter_fourcc(*VIDEO_CODECS[self._path.suffix.lower()])
-        self._writer = cv2.VideoWriter(str(self._path), codec, self._fps, self._size)
-        if not self._writer.isOpened():
-            raise SourceError(
+        writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter_fourcc(*VIDEO_CODECS[suffix]), self._fps, self._size)
+        if not writer.isOpened():
+            error = OutputError(
                 f"{self._path}: expected a video that can be written, got a refusal of OpenCV's encoder; "
                 "check the folder's rights, or try .avi"
             )
+            self._place.__exit__(type(error), error, None)
+            raise error
+        self._writer = writer
+
+
+def _check_video(part: Path, path: Path) -> None:
+    """Make sure that what was encoded arrived: an encoder is silent about a full disk."""
+    capture = opencv().VideoCapture(str(part))
+    found = capture.isOpened() and capture.read()[0]
+    capture.release()
+    if not found:
+        raise OutputError(f"{path}: expected a video that was written, got one that cannot be read; is the disk full?")
 
 
 def open_recorder(output: str | Path, source: FrameSource) -> Recorder:
@@ -118,50 +171,36 @@ def open_recorder(output: str | Path, source: FrameSource) -> Recorder:
     Raises
     ------
     InputError
-        If it does not fit, or is the source itself.
+        If it does not fit, or anything that is read would be overwritten.
+    OutputError
+        If it cannot be written.
     """
-    path = Path(output)
+    recorder = _recorder(Path(output), source)
+    folders = () if recorder.folder is None else (("output", recorder.folder),)
+    check_outputs((("output", path) for path in recorder.files), folders=folders, inputs=(source.name, *source.files))
+    return recorder
+
+
+def _recorder(path: Path, source: FrameSource) -> Recorder:
     suffix = path.suffix.lower()
-    if path.resolve() == Path(source.name).resolve():
-        raise InputError(f"output: expected another place than the source, got {str(path)!r}; it would be overwritten")
     if not source.independent:
         if suffix not in VIDEO_CODECS:
             raise InputError(
                 f"output: expected a video ({', '.join(VIDEO_CODECS)}) for {source.name}, got {str(path)!r}"
             )
         return VideoRecorder(path, fps=source.fps or DEFAULT_FPS)
-    if source.count == 1 and suffix in PICTURE_SUFFIXES:
+    if source.count == 1 and suffix in WRITABLE_SUFFIXES:
         return PictureRecorder(path, folder=False)
     if suffix or path.is_file():
         kind = "a picture (.jpg, .png)" if source.count == 1 else "a folder"
         raise InputError(f"output: expected {kind} for {source.name}, got {str(path)!r}")
-    return PictureRecorder(path, folder=True)
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file, making its folder.
-
-    Raises
-    ------
-    SourceError
-        If it cannot be written.
-    """
-    _make_folder(path.parent)
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise SourceError(f"{path}: expected a writable file, got: {error.strerror or error}") from error
+    return PictureRecorder(path, folder=True, names=[file.name for file in source.files])
 
 
 def encode_picture(picture_bgr: npt.NDArray[np.uint8], suffix: str, *, quality: int = 90) -> bytes:
     """Encode a picture in the format of a file suffix such as `.jpg`; `quality` is JPEG's."""
     cv2 = opencv()
-    _, data = cv2.imencode(suffix, picture_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else [])
+    _, data = cv2.imencode(
+        suffix, picture_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix in (".jpg", ".jpeg") else []
+    )
     return bytes(np.asarray(data, np.uint8))
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SourceError(f"{folder}: expected a folder that can be made, got: {error.strerror or error}") from error

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ratta.camera.picture import read_picture
 from ratta.camera.playback import Scene
+from ratta.media.picture import read_picture
 from ratta.records import Verdict
 from ratta.simulate import simulate_frames
 

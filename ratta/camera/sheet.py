@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ratta.camera.annotate import COLORS, put_text
-from ratta.camera.opencv import opencv
+from ratta.media.opencv import opencv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

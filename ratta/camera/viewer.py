@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from ratta.camera.annotate import annotate
-from ratta.camera.opencv import opencv
 from ratta.errors import MissingExtraError, SourceError
+from ratta.media.opencv import opencv
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,13 +9,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ratta import __version__
-from ratta.errors import RattaError
+from ratta.console import Status, guarded, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
-COMMANDS = ("run", "replay", "demo", "info", "simulate", "eval", "sweep", "train", "export", "calibrate")
-EPILOG = "exit status: 0 yes or done, 1 not live (ratta run) or not equal (ratta replay), 2 an error, 130 interrupted"
+COMMANDS = ("run", "verify", "demo", "info", "simulate", "eval", "sweep", "train", "export", "calibrate")
+EPILOG = statuses({Status.NO: "not live (ratta run) or not equal (ratta verify)"})
+MAX_DECODED_PIXELS = 1 << 28
+"""What OpenCV may unpack of one picture whose size its file does not say in a way that is known here."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        What the command returns; 2 after an error, which is one line on stderr; 130 after Ctrl-C.
+        What the command returns, or the status of what went wrong: `ratta.console.Status`.
 
     Examples
     --------
@@ -37,23 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     2
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _quieten_opencv()
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # an old terminal shows "?" and goes on
+    _prepare_opencv()
     args = _parser(arguments).parse_args(arguments)
-    try:
-        return int(args.run(args))
-    except RattaError as error:
-        print(f"ratta {args.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"ratta {args.command}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `ratta info | head`; nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    return guarded(f"ratta {args.command}", arguments, lambda: args.run(args))
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -62,7 +51,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         description="Live face or presentation attack? On the device, with a reason.",
         epilog=EPILOG,
         # With a deeper indent argparse gives the longest command a line of its own.
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, indent_increment=1),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, indent_increment=1),
     )
     parser.add_argument("--version", action="version", version=f"ratta {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -72,7 +61,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name,
             help=command.HELP,
-            description=command.__doc__,
+            description=_description(command),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(sub)
@@ -80,7 +69,14 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _quieten_opencv() -> None:
-    """Ask OpenCV for silence before it is imported: what it reports, ratta says in one line of its own."""
+def _description(command: ModuleType) -> str:
+    """Put the exit statuses of a command that answers by them before everything else."""
+    about = command.__doc__ or ""
+    return f"{statuses(command.STATUSES)}\n\n{about}" if hasattr(command, "STATUSES") else about
+
+
+def _prepare_opencv() -> None:
+    """Tell OpenCV before it is imported: be silent (what it reports, ratta says in one line), and unpack no bombs."""
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_DECODED_PIXELS))

@@ -1,32 +1,48 @@
-"""Calibrate a model on people it was not trained on: temperature, thresholds by named policies, source statistics.
+"""Calibrate a model, or make a camera profile of live sessions.
 
-MODEL is a folder that `ratta export` wrote, or a model folder (or the name of a shipped one), of which a newly
-calibrated copy is made. The data are a corpus, a manifest or your own folder, or simulated; faces are cut into a
-temporary folder and deleted again: what is kept are features and numbers. Policies: see docs/metrics.md.
+ratta calibrate MODEL --data KIND PATH --output FOLDER: a newly calibrated copy of a model, on people it was not
+trained on: temperature, thresholds by named policies (docs/metrics.md), source statistics. MODEL is a folder that
+`ratta export` wrote, a model folder, or the name of a shipped one. From 100 sessions on, adaptation can also tell a
+changed camera.
 
-With --adapt the model may adapt afterwards (ratta.load(adapt=True)): it takes at least 100 sessions for that.
+ratta calibrate MODEL --live SESSIONS --output PROFILE: what living faces look like on one camera, from at least ten
+sessions of living people and no attack. SESSIONS is a CSV manifest, or a folder of videos or of folders with pictures.
+Load it with ratta.load(MODEL, profile=PROFILE): it can only deny.
+
+Faces are cut into a temporary folder and deleted again; features and numbers are kept.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ratta.adaptable import adaptation_reference, write_adaptable
-from ratta.calibrate import calibrated, read_parts
-from ratta.errors import InputError, MissingExtraError
+import numpy as np
+
+from ratta.adaptation.records import BUFFERED_FRAMES
+from ratta.assembly import source_of
+from ratta.bundle import MANIFEST, REQUIRED_FILES, find_bundle, model_files, read_bundle
+from ratta.calibration import LiveSession, calibrated, live_profile, read_parts
+from ratta.data import read_live, separate
+from ratta.engine import open_graph
+from ratta.errors import DataError, InputError, MissingExtraError
+from ratta.files import printable, read_text
+from ratta.inference import Network
+from ratta.outputs import check_outputs
+from ratta.profile import FILES as PROFILE_FILES
+from ratta.profile import write_profile
+from ratta.records import logit
 
 if TYPE_CHECKING:
     import argparse
 
-    import numpy as np
-    import numpy.typing as npt
-
-    from ratta.calibrate import Sample
+    from ratta.adaptation.source import Space
+    from ratta.calibration.readings import Sample
     from ratta.evaluate import CropSession
     from ratta.evaluate.experiment import Domain
 
@@ -40,52 +56,139 @@ DEVELOPMENT_PEOPLE = (0.0, 0.1)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `ratta calibrate`."""
     parser.add_argument("model", help="an exported folder, a model folder, or a shipped model's name")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="the model folder to write")
-    parser.add_argument(
-        "--data", nargs=2, required=True, metavar=("KIND", "PATH"), help=f"{', '.join((SIMULATED, *CORPORA))}"
-    )
+    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="the folder to write")
+    sessions = parser.add_mutually_exclusive_group(required=True)
+    sessions.add_argument("--data", nargs=2, metavar=("KIND", "PATH"), help=f"{', '.join((SIMULATED, *CORPORA))}")
+    sessions.add_argument("--live", metavar="SESSIONS", help="live sessions of one camera, for a camera profile")
     parser.add_argument("--split", choices=("train", "dev", "test"), default="dev", help="of the data (%(default)s)")
-    parser.add_argument("--frames", type=int, default=4, help="at most so many a session (%(default)s)")
+    parser.add_argument("--frames", type=int, help="at most so many a session (4; with --live 16)")
     parser.add_argument("--sessions", type=int, default=2, help="simulated: a person and species (%(default)s)")
-    parser.add_argument("--live", default="apcer=0.05", metavar="POLICY", help="of the live threshold (%(default)s)")
-    parser.add_argument("--spoof", default="bpcer=0.02", metavar="POLICY", help="of the spoof one (%(default)s)")
+    parser.add_argument("--live-policy", default="apcer=0.05", metavar="POLICY", help="live threshold (%(default)s)")
+    parser.add_argument("--spoof-policy", default="bpcer=0.02", metavar="POLICY", help="spoof threshold (%(default)s)")
+    parser.add_argument("--alpha", type=float, default=0.05, help="share of live sessions to deny (%(default)s)")
     parser.add_argument("--crop-scale", type=float, help="of an exported network that does not say")
     parser.add_argument("--name", help="of the new model")
     parser.add_argument("--version", default="1", help="(%(default)s)")
-    parser.add_argument("--adapt", action="store_true", help="also measure what adaptation must know of the source")
+    parser.add_argument("--strict", action="store_true", help="end at a file of the data that cannot be read")
     parser.add_argument("--card", type=Path, metavar="FILE", help="Markdown that says what the model is")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the model, cut the data, calibrate, write."""
+    """Make a model, or a profile."""
     try:
-        from ratta.evaluate.domains import prepare_pool
-        from ratta.evaluate.sessions import read_pool
+        import ratta.evaluate.domains  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingExtraError("ratta calibrate needs pydantic and OpenCV: pip install 'ratta[tools]'") from error
+    names = PROFILE_FILES if args.live else (*REQUIRED_FILES, "affine.npz", "statistics.npz", MANIFEST)
+    check_outputs(
+        [("--output", args.output / name) for name in names],
+        folders=[("--output", args.output)],
+        inputs=[args.live or args.data[1], *([args.card] if args.card else []), *_read_of(args.model)],
+    )
+    return make_profile(args) if args.live else make_model(args)
+
+
+def make_profile(args: argparse.Namespace) -> int:
+    """Read live sessions and write a camera profile, with what it would do to people left out."""
+    bundle = read_bundle(find_bundle(args.model))
+    network = Network(
+        open_graph(bundle.graph, runtime="onnxruntime"),
+        bundle.contract,
+        temperature=bundle.calibration.temperature,
+        bias=bundle.calibration.bias,
+    )
+    space = source_of(bundle, network).space
+    sessions, unusable = live_sessions(args, network, space)
+    made = live_profile(
+        sessions,
+        space,
+        model_sha256=bundle.sha256,
+        live_logit=logit(bundle.calibration.live_threshold),
+        alpha=args.alpha,
+    )
+    write_profile(args.output, made)
+    print(f"{args.output}: {told(made.made_from)}")
+    if unusable:
+        print(f"left out for want of a usable frame: {', '.join(unusable[:5])}{' ...' if len(unusable) > 5 else ''}")
+    print(f'load it with ratta.load("{args.model}", profile="{args.output}")')
+    return 0
+
+
+def live_sessions(args: argparse.Namespace, network: Network, space: Space) -> tuple[list[LiveSession], list[str]]:
+    """Read the live sessions, and name those without a usable frame."""
+    from ratta.evaluate.domains import cut_sessions
+
+    frames = BUFFERED_FRAMES if args.frames is None else args.frames
+    if not 1 <= frames <= BUFFERED_FRAMES:
+        raise InputError(f"--frames: expected 1 to {BUFFERED_FRAMES}, got {frames}")
+    found, unusable = [], []
+    for one in cut_sessions(read_live(args.live), network.contract, frames=frames, title="reading live sessions"):
+        usable = [separate(pixels) for pixels, refusal in zip(one.pixels, one.refusals, strict=True) if not refusal]
+        readings = [network.read(crops) for crops in usable]
+        if not readings:
+            unusable.append(one.name)
+            continue
+        z = space.project(np.stack([reading.embedding for reading in readings]))
+        found.append(LiveSession(one.name, one.subject, z, np.array([reading.live_logit for reading in readings])))
+    return found, unusable
+
+
+def told(made_from: Mapping[str, Any]) -> str:
+    """Say what a live profile stands on and what it would have denied."""
+    low, high = (100 * bound for bound in made_from["denied_interval_95"])
+    return (
+        f"{made_from['sessions']} live sessions of {made_from['people']} people, {made_from['frames']} frames\n"
+        f"a threshold from the others denies {made_from['denied']} of {made_from['sessions']} sessions of the "
+        f"{made_from['left_out']} left out: {100 * made_from['denied_share']:.1f} % [{low:.1f}, {high:.1f}], asked for "
+        f"{100 * made_from['alpha']:g} %\n"
+        f"the model itself rejects {made_from['rejected_by_source']} of them, which no profile can mend"
+    )
+
+
+def make_model(args: argparse.Namespace) -> int:
+    """Read the model, cut the data, calibrate, write."""
+    from ratta.evaluate.domains import prepare_pool
+    from ratta.evaluate.sessions import pool_skipped, read_pool
+
     parts = read_parts(args.model, crop_scale=args.crop_scale)
     parts = replace(parts, name=args.name or args.output.name, version=args.version)
     if args.card is not None:
         parts = replace(parts, card=read_card(args.card))
     with tempfile.TemporaryDirectory(prefix="ratta-calibrate-") as scratch:
-        pool = read_pool(prepare_pool(domain_of(args, Path(scratch)), parts.contract, Path(scratch) / "pools"))
+        domain = domain_of(args, Path(scratch))
+        place = prepare_pool(domain, parts.contract, Path(scratch) / "pools", progress=True)
+        pool, skipped = read_pool(place), pool_skipped(place)
         bundle, figures = calibrated(
             parts,
             samples_of(pool),
+            changed=samples_of(changed(pool)),
             folder=args.output,
             origin=f"{args.data[0]}{'' if args.data[0] == SIMULATED else f', split {args.split}'}",
-            live_policy=args.live,
-            spoof_policy=args.spoof,
+            live_policy=args.live_policy,
+            spoof_policy=args.spoof_policy,
         )
-        if args.adapt:
-            reference = adaptation_reference(bundle, crops_of(pool), crops_of(changed(pool)))
-            bundle = write_adaptable(args.output, bundle, reference)
     made = bundle.calibration
-    print(f"{args.output}: live from {made.live_threshold:.3f} on, spoof up to {made.spoof_threshold:.3f}")
+    say_skipped(skipped)
+    print(f"{args.output}: live from {made.live_threshold:.4f} on, spoof up to {made.spoof_threshold:.4f}")
     print(f"temperature {made.temperature:.3f}, bias {made.bias:.3f}; {made.origin}")
     print(f"AUC of the network on these {figures.samples} crops of {figures.subjects} people: {figures.auc.value:.3f}")
     print("error rates at these thresholds belong on other people: ratta eval")
+    if "drift.source" not in bundle.statistics:
+        print("fewer than 100 sessions: adaptation will take every camera for changed")
     return 0
+
+
+def say_skipped(skipped: Sequence[str], *, shown: int = 10) -> None:
+    """Name the files that could not be read."""
+    if skipped:
+        print(f"{len(skipped)} files could not be read; their frames count as refused:", file=sys.stderr)
+        for reason in skipped[:shown]:
+            print(f"  {printable(reason)}", file=sys.stderr)
+
+
+def _read_of(model: str) -> tuple[Path, ...]:
+    folder = Path(model)
+    return (folder, *folder.glob("*")) if (folder / "facts.json").is_file() else model_files(model)
 
 
 def read_card(path: Path) -> str:
@@ -97,9 +200,9 @@ def read_card(path: Path) -> str:
         If it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"--card: expected a readable Markdown file, got {path}: {error}") from error
+        return read_text(path, holds="a readable Markdown file")
+    except DataError as error:
+        raise InputError(f"--card: {error}") from error
 
 
 def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
@@ -107,8 +210,9 @@ def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
     from ratta.evaluate.experiment import CorpusDomain, SimulatedDomain
 
     kind, path = args.data[0], Path(args.data[1])
-    if args.frames < 1 or args.sessions < 1:
-        raise InputError(f"expected --frames and --sessions of at least 1, got {args.frames} and {args.sessions}")
+    frames = 4 if args.frames is None else args.frames
+    if frames < 1 or args.sessions < 1:
+        raise InputError(f"expected --frames and --sessions of at least 1, got {frames} and {args.sessions}")
     if kind == SIMULATED:
         from ratta.cli.train import prepare
         from ratta.simulate import CAMERAS
@@ -120,11 +224,11 @@ def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
             people=DEVELOPMENT_PEOPLE,
             cameras=tuple(CAMERAS),
             sessions=args.sessions,
-            frames=args.frames,
+            frames=frames,
         )
     if kind not in CORPORA:
         raise InputError(f"--data: expected one of {', '.join((SIMULATED, *CORPORA))}, got {kind!r}")
-    return CorpusDomain(kind=kind, root=path, split=args.split, frames=args.frames)
+    return CorpusDomain(kind=kind, root=path, split=args.split, frames=frames, strict=args.strict)
 
 
 def changed(sessions: Iterable[CropSession]) -> Iterator[CropSession]:
@@ -137,14 +241,9 @@ def changed(sessions: Iterable[CropSession]) -> Iterator[CropSession]:
         yield change_session(one, name)
 
 
-def crops_of(sessions: Iterable[CropSession]) -> Iterator[tuple[npt.NDArray[np.uint8], bool, str, str]]:
-    """Give the same crops as `samples_of`, as adaptation takes them."""
-    return ((pixels, is_live, species, name) for pixels, is_live, species, _, name in samples_of(sessions))
-
-
 def samples_of(sessions: Iterable[CropSession]) -> Iterator[Sample]:
     """Give the crops of sessions that were not refused."""
     for one in sessions:
         for pixels, refusal in zip(one.pixels, one.refusals, strict=True):
             if not refusal:
-                yield pixels, one.is_live, one.species, one.subject, one.name
+                yield separate(pixels), one.is_live, one.species, one.subject, one.name

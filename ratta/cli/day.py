@@ -1,46 +1,44 @@
-"""The demo's day before a camera that changes, in lines for the terminal and sentences for the page."""
+"""The demo's day in front of a new camera, in lines for the terminal and sentences for the page."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ratta.camera.day import FRAMES, SESSIONS, play_day, simulate_sessions
+from ratta.camera.day import CAMERA, FRAMES, LIGHT, play_day, simulate_day
 from ratta.cli.paint import level
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ratta.adaptation.adapter import Adapter
-    from ratta.bundle import Contract
-    from ratta.camera.day import Moment, Phase
+    from ratta.adaptation.controller import Controller
+    from ratta.camera.day import Moment
+    from ratta.contract import Contract
 
-NOT_CALIBRATED = "This model is not calibrated for adaptation, so there is nothing to show."
+NOT_ADAPTABLE = "This model gives no embedding, so it cannot adapt and there is nothing to show."
 ABOUT = (
-    f"{SESSIONS} simulated sessions of {FRAMES} frames of the one real face, live, printed and on a screen, shown "
-    "again and again as crops, half a minute apart; the other camera is a change of tone laid over them. The line is "
-    "the evidence of drift, from 0 to the alarm at 1; a dot is an attempt's score, in the color of what it truly was; "
-    "a broken line is a commit. Errors are frames on the wrong side of the threshold. The source model is the frozen "
-    "one, on the same frames."
+    f"The one real face in front of one simulated camera ({CAMERA}, {LIGHT}), {FRAMES} frames an attempt, a minute "
+    "apart. Twenty unlocks are confirmed as by a passcode and learnt. Then the same person comes again, and then "
+    "prints and screens with her picture. A dot is an attempt's score as answered; a ring is what the source alone "
+    "would have said, where that differs. Anchors only deny: no dot lies above its ring."
 )
 
 
-def show_day(adapter: Adapter | None, contract: Contract, *, seed: int) -> list[Moment]:
+def show_day(adapter: Controller | None, contract: Contract, *, seed: int) -> list[Moment]:
     """Play the day and print it: a mark an attempt, then a row a phase, then what came of it."""
-    print("\n  A change of camera\n")
+    print("\n  A day in front of a new camera\n")
     if adapter is None:
-        print(f"  {NOT_CALIBRATED}")
+        print(f"  {NOT_ADAPTABLE}")
         return []
-    sessions = simulate_sessions(contract, seed=seed)
     shown: list[Moment] = []
 
     def mark(moment: Moment) -> None:
         if not shown or shown[-1].phase is not moment.phase:
             print(f"{chr(10) if shown else ''}  {moment.phase.name:<27}", end="")
         shown.append(moment)
-        print(level(moment.drift), end="", flush=True)
+        print(level(moment.score), end="", flush=True)
 
-    moments = play_day(adapter, sessions, on_moment=mark)
-    print("\n\n  one mark per attempt: its height is the evidence of drift, full at the alarm\n")
+    moments = play_day(adapter, simulate_day(contract, seed=seed), on_moment=mark)
+    print("\n\n  one mark per attempt: its height is the live score as answered\n")
     _print_table(moments)
     print(f"\n  {day_summary(moments)}")
     return moments
@@ -52,65 +50,39 @@ def day_summary(moments: Sequence[Moment]) -> str:
     Returns
     -------
     str
-        `NOT_CALIBRATED` of no moments.
+        `NOT_ADAPTABLE` of no moments.
     """
     if not moments:
-        return NOT_CALIBRATED
-    sentences = [_learning(moments), _flood(moments)]
-    last = moments[-1]
+        return NOT_ADAPTABLE
+    last, sentences = moments[-1], []
+    live = [m for m in moments if m.species == "live" and not m.phase.confirmed]
+    attacks = [m for m in moments if m.species != "live"]
+    sentences.append(f"{last.learnt} live sessions were learnt.")
+    if live:
+        sentences.append(
+            f"Of {len(live)} further unlocks the source accepts {_accepted(live, source=True)}, the adapted engine "
+            f"{_accepted(live)}."
+        )
+    if attacks:
+        sentences.append(
+            f"Of {len(attacks)} simulated prints and screens the source accepts {_accepted(attacks, source=True)}, the "
+            f"adapted engine {_accepted(attacks)}."
+        )
     share = last.spent_ms / (10 * last.elapsed_s)
     sentences.append(f"Learning took {last.spent_ms:.0f} ms of {last.elapsed_s / 60:.0f} minutes, {share:.3f} %.")
-    return " ".join(sentence for sentence in sentences if sentence)
+    return " ".join(sentences)
 
 
-def _learning(moments: Sequence[Moment]) -> str:
-    shifted = [m for m in moments if m.phase.change and not m.phase.attacks_only]
-    if not shifted:
-        return ""
-    end = shifted[-1]
-    noticed = next((i for i, m in enumerate(shifted, 1) if m.band != "in"), None)
-    if noticed is None:
-        return f"The change was not noticed in {len(shifted)} attempts, so nothing was learnt and the source answered."
-    found = f"The change was noticed at attempt {noticed} ({shifted[noticed - 1].band})."
-    if not end.admitted:
-        return f"{found} The gate let no frame teach ({end.refused} refused): the source answered everything."
-    if not end.commits:
-        return (
-            f"{found} {end.admitted} frames were let teach, {end.refused} were not; of {end.tried} candidates none "
-            "passed its trial: the source answered everything."
-        )
-    first = next(i for i, m in enumerate(shifted, 1) if m.commits)
-    after = shifted[first:] or shifted[-1:]
-    source, answered, frames = (sum(getattr(m, n) for m in after) for n in ("wrong_by_source", "wrong", "frames"))
-    return (
-        f"{found} {end.admitted} frames were let teach, {end.refused} were not; {end.commits} of {end.tried} "
-        f"candidates were committed, the first at attempt {first}. From there on {answered} of {frames} frames "
-        f"were answered wrongly; the source would have erred on {source}."
-    )
-
-
-def _flood(moments: Sequence[Moment]) -> str:
-    flood = [m for m in moments if m.phase.attacks_only]
-    if not flood:
-        return ""
-    end = flood[-1]
-    source, answered, frames = (sum(getattr(m, n) for m in flood) for n in ("wrong_by_source", "wrong", "frames"))
-    moved = "nothing moved" if not end.commits else f"{end.commits} of {end.tried} candidates were committed"
-    return (
-        f"Then {len(flood)} attacks in a row: {moved}; {answered} of {frames} frames passed as live, "
-        f"{source} by the source."
-    )
+def _accepted(moments: Sequence[Moment], *, source: bool = False) -> int:
+    return sum(m.accepted_by_source if source else m.accepted for m in moments)
 
 
 def _print_table(moments: Sequence[Moment]) -> None:
-    phases: dict[str, Phase] = {m.phase.name: m.phase for m in moments}
-    print(
-        f"  {'':<27}{'drift':<9}{'labels':>8}{'refused':>9}{'tried':>7}{'committed':>11}{'errors':>9}{'by source':>11}"
-    )
-    for phase in phases.values():
+    heads = f"{'attempts':>9}{'drift':>8}{'learnt':>8}{'source accepts':>16}{'adapted accepts':>17}{'denied':>8}"
+    print(f"  {'':<27}{heads}")
+    for phase in dict.fromkeys(m.phase for m in moments):
         of = [m for m in moments if m.phase is phase]
-        end = of[-1]
         print(
-            f"  {phase.name:<27}{end.band:<9}{end.admitted:>8}{end.refused:>9}{end.tried:>7}{end.commits:>11}"
-            f"{sum(m.wrong for m in of):>9}{sum(m.wrong_by_source for m in of):>11}"
+            f"  {phase.name:<27}{len(of):>9}{of[-1].band:>8}{of[-1].learnt:>8}{_accepted(of, source=True):>16}"
+            f"{_accepted(of):>17}{sum(m.denied for m in of):>8}"
         )

@@ -1,6 +1,6 @@
 """Show what ratta does: a session of a real face, live, printed, on a screen, and a picture without a face.
 
-Then a day before a camera that changes, and what adaptation makes of it, where the model is calibrated for that.
+Then a day in front of a new camera: what the live anchors learn from twenty unlocks, and what they deny.
 
 Needs no camera and no network: camera, printer and screen are simulated. Leaves a contact sheet, a page with the
 score over time and the decisions as JSON lines in the output folder. With --camera it opens a window instead: green
@@ -14,35 +14,40 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratta.adaptation.settings import Adaptation
-from ratta.bundle import DEFAULT_MODEL
+from ratta.assembly import make_adapter
+from ratta.bundle import DEFAULT_MODEL, model_files
 from ratta.camera import open_source
-from ratta.camera.opencv import opencv
 from ratta.camera.page import PageText, demo_page
 from ratta.camera.playback import play
-from ratta.camera.recorder import encode_picture, write_file
+from ratta.camera.recorder import encode_picture
 from ratta.camera.sheet import contact_sheet
 from ratta.camera.viewer import OpenCvWindow, watch
 from ratta.cli.day import ABOUT, day_summary, show_day
 from ratta.cli.lines import JsonLines, decision_entry
 from ratta.cli.paint import level, number, paint
+from ratta.cli.run import check_camera
 from ratta.engine import load
 from ratta.errors import BundleError
+from ratta.media.opencv import opencv
+from ratta.outputs import check_outputs, replace_file, replace_text
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from ratta.adaptation.adapter import Adapter
+    from ratta.adaptation.controller import Controller
     from ratta.camera.day import Moment
     from ratta.camera.playback import Scene, Take
     from ratta.engine import Engine
     from ratta.records import Decision
 
 HELP = "show what it does: simulated sessions of a real face, or your camera"
+RESULTS = ("sheet.png", "demo.html", "decisions.jsonl")
 HEADING = "One face, four sessions"
 HONEST = (
     "The face is real: NASA's public-domain portrait of astronaut Eileen Collins. Camera, printer and screen are "
@@ -62,6 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Play the demo, or watch a camera."""
     opencv()
+    if args.camera is not None:
+        check_camera(args.camera)
+    else:
+        written = [("--output", Path(args.output) / name) for name in RESULTS]
+        check_outputs(written, folders=[("--output", args.output)], inputs=model_files(args.model))
     engine = load(args.model)
     if args.camera is not None:
         window = OpenCvWindow("ratta: q quits, r starts over")
@@ -70,15 +80,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     takes = play_demo(engine, seed=args.seed)
     _print_table(takes)
-    moments = show_day(_adapter(args.model), engine.bundle.contract, seed=args.seed)
+    moments = show_day(_adapter(engine), engine.bundle.contract, seed=args.seed)
     _write_results(Path(args.output), takes, moments, engine)
     return 0
 
 
-def _adapter(model: str) -> Adapter | None:
+def _adapter(engine: Engine) -> Controller | None:
+    """Make the adapter of the demo; every piece of work is billed one millisecond, so that the day repeats itself."""
+    settings = Adaptation(clock=count().__next__, inference_ms=1.0)
     try:
-        return load(model, adapt=Adaptation()).adapter
-    except BundleError:  # it has just been loaded without: it lacks the reference, nothing else
+        return make_adapter(engine.bundle, engine.network, settings)
+    except BundleError:  # it has just been loaded without: it lacks an embedding, nothing else
         return None
 
 
@@ -134,8 +146,8 @@ def _write_results(folder: Path, takes: Sequence[Take], moments: Sequence[Moment
         day_about=ABOUT if moments else "",
     )
     page = demo_page(takes, moments=moments, bundle=model, policy=engine.policy, text=text)
-    write_file(folder / "sheet.png", encode_picture(sheet, ".png"))
-    write_file(folder / "demo.html", page.encode())
+    replace_file(folder / "sheet.png", encode_picture(sheet, ".png"))
+    replace_text(folder / "demo.html", page)
     with JsonLines(str(folder / "decisions.jsonl")) as lines:
         for take in takes:
             for index, decision in enumerate(take.decisions):

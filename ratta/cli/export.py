@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ratta.errors import InputError
+from ratta.outputs import check_outputs, replace_text
 
 if TYPE_CHECKING:
     import argparse
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[np.uint8]
 
 HELP = "export a checkpoint as an ONNX graph, checked and timed"
+FILES = ("model.onnx", "facts.json", "affine.npz")
 TIMING_SECONDS = 5.0
 NUMPY_CROPS = 50
 
@@ -37,8 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, check, time, report."""
+    check_outputs(
+        [("--output", args.output / name) for name in FILES],
+        folders=[("--output", args.output)],
+        inputs=[args.checkpoint, *([args.crops] if args.crops else [])],
+    )
     from ratta.bench.swap import swap_rows
-    from ratta.train.checkpoint import write_atomically
     from ratta.train.export import card_facts, export_graph, numpy_deviation
     from ratta.train.teachers import load_network
 
@@ -46,14 +52,13 @@ def run(args: argparse.Namespace) -> int:
     size = args.size or trained_size(known)
     if not 32 <= size <= 512 or args.count < 1:
         raise InputError(f"expected --size from 32 to 512 and --count of at least 1, got {size} and {args.count}")
-    args.output.mkdir(parents=True, exist_ok=True)
     path = args.output / "model.onnx"
     crops = make_crops(args.crops, size=size, count=args.count)
     report = export_graph(network, size=size, path=path, crops=crops)
     in_numpy = numpy_deviation(network, path.read_bytes(), crops[:NUMPY_CROPS])
     run_facts = {k: v for k, v in known.items() if isinstance(v, str | int | float) and k not in ("settings", "size")}
     facts = card_facts(network, report, size=size, run=run_facts)
-    write_atomically(args.output / "facts.json", (json.dumps(facts, indent=1) + "\n").encode())
+    replace_text(args.output / "facts.json", json.dumps(facts, indent=1) + "\n")
     row = swap_rows([str(path)], seconds=TIMING_SECONDS)[0]
     print(f"{path}: {facts['architecture']}, {report.parameters:,} parameters, {report.size_bytes:,} bytes")
     print(
@@ -78,15 +83,11 @@ def trained_size(known: dict[str, Any]) -> int:
 
 def make_crops(folder: Path | None, *, size: int, count: int) -> Pixels:
     """Cut crops of real pictures at random places and scales, some darkened, `(count, size, size, 3) uint8` RGB."""
-    from ratta.camera import read_picture
-    from ratta.camera.opencv import opencv
-    from ratta.camera.picture import PICTURE_SUFFIXES
+    from ratta.camera import list_pictures, read_picture
     from ratta.camera.scenes import PORTRAIT
+    from ratta.media.opencv import opencv
 
-    paths = [Path(PORTRAIT)] if folder is None else sorted(folder.glob("*"))
-    paths = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
-    if not paths:
-        raise InputError(f"--crops: expected a folder of pictures, got {folder}, which holds none")
+    paths = [Path(PORTRAIT)] if folder is None else list_pictures(folder)
     rng = np.random.default_rng(0)
     pictures: dict[Path, Pixels] = {}
     crops = np.empty((count, size, size, 3), np.uint8)

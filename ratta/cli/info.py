@@ -51,7 +51,9 @@ def run(args: argparse.Namespace) -> int:
     elif args.json:
         print(json.dumps(facts(args.model), indent=2))
     else:
-        for title, entries in facts(args.model).items():
+        known = facts(args.model)
+        known["contract"] = _flat(known["contract"])
+        for title, entries in known.items():
             print(title + (", verified" if title in ("files", "detector") else ""))
             for key, value in entries.items():
                 print(f"  {key:<24}{_shown(value)}")
@@ -79,7 +81,7 @@ def facts(model: str) -> dict[str, dict[str, Any]]:
             "folder": str(folder),
             "sha256": bundle.sha256,
         },
-        "contract": asdict(bundle.contract),
+        "contract": bundle.contract.to_json(),
         "calibration": asdict(bundle.calibration),
         "files": files,
         "detector": {f"{DETECTOR_FOLDER}/{DETECTOR_FILE}": {"bytes": len(detector)}},
@@ -89,6 +91,14 @@ def facts(model: str) -> dict[str, dict[str, Any]]:
             "numpy": "available",
         },
     }
+
+
+def _flat(contract: dict[str, Any]) -> dict[str, Any]:
+    """Lay a contract out in lines: one for each rule of input and outputs, one for each crop."""
+    lines = {f"{part}.{key}": value for part in ("input", "outputs") for key, value in contract[part].items()}
+    for number, rule in enumerate(contract["crops"], 1):
+        lines[f"crops.{number}"] = ", ".join(f"{key} {value}" for key, value in rule.items())
+    return lines
 
 
 def _versions() -> dict[str, str]:

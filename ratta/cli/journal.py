@@ -23,7 +23,7 @@ from ratta.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ratta.adaptation.event import Event
+    from ratta.adaptation.records import Event
     from ratta.records import Decision
 
 FORMAT = "ratta-journal/1"
@@ -234,7 +234,7 @@ def parsed(line: str | None) -> Any:
     """Parse a line; `None` if it is no JSON."""
     try:
         return None if line is None else json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

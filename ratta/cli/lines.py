@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 import sys
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from ratta.errors import SourceError
+from ratta.errors import OutputError
+from ratta.outputs import STDOUT, open_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ratta.records import Decision
 
 
@@ -49,38 +52,41 @@ class JsonLines:
 
     Raises
     ------
-    SourceError
+    OutputError
         If the file cannot be written.
     """
 
     def __init__(self, path: str | None) -> None:
-        self._file: TextIO | None = None
-        self._own = path not in (None, "-")
-        if path == "-":
-            self._file = sys.stdout
-        elif path is not None:
-            self._file = _open(Path(path))
+        self._path = path
+        self._own = path not in (None, STDOUT)
+        self._file: TextIO | None = sys.stdout if path == STDOUT else None
+        if path is not None and self._own:
+            self._file = open_lines(path)
 
     def write(self, entry: dict[str, Any]) -> None:
         """Write one line."""
         if self._file is not None:
-            self._file.write(json.dumps(entry, allow_nan=False) + "\n")
-            self._file.flush()
+            with self._explained():
+                self._file.write(json.dumps(entry, allow_nan=False) + "\n")
+                self._file.flush()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._own and self._file is not None:
-            self._file.close()
+            with self._explained():
+                self._file.close()
 
-
-def _open(path: Path) -> TextIO:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise SourceError(f"{path}: expected a writable file, got: {error.strerror or error}") from error
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, BrokenPipeError):
+                raise
+            where = "stdout" if self._path == STDOUT else self._path
+            raise OutputError(f"{where}: expected room for another line, got: {error.strerror or error}") from error
 
 
 def _finite(value: float) -> float | None:

@@ -2,13 +2,10 @@
 
 A stream (video, camera, URL) is one attempt: its frames are answered until the verdict is final. With --stream they
 are answered to the end, with a verdict that looks back over the last seconds. Pictures are answered one by one, each
-by its own score; one picture is weaker evidence than a session.
+by its own score. A single picture is no attempt: it shows one moment, as a print does, so its status is never 0.
 
 With --adapt the engine learns its camera between the frames. It learns from attempts, so --stream then takes every
 final verdict for the end of an attempt, and the next frame for the beginning of another.
-
-exit status: 0 if every picture, the session or, with --stream, the last verdict is live; 1 if not;
-2 after an error; 130 after Ctrl-C
 """
 
 from __future__ import annotations
@@ -21,16 +18,19 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from ratta.adaptation.settings import Adaptation
-from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle
+from ratta.bundle import DEFAULT_MODEL, find_bundle, model_files, read_bundle
 from ratta.camera import SourceFrame, annotate, open_recorder, open_source
-from ratta.camera.sources import Pictures
+from ratta.camera.sources import Pictures, source_kind
 from ratta.cli.journal import Journal, RunSettings
 from ratta.cli.lines import JsonLines, decision_entry
 from ratta.cli.paint import number, paint
 from ratta.cli.progress import Progress
+from ratta.console import Status
 from ratta.decision import Policy
 from ratta.engine import Engine, load
 from ratta.errors import InputError, SourceError
+from ratta.files import printable
+from ratta.outputs import STDOUT, check_outputs
 from ratta.records import Decision, Reason, Verdict, logit
 from ratta.session import Session
 
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from ratta.camera import FrameSource, Recorder
 
 HELP = "answer a picture, folder, video, camera or URL"
+STATUSES = {
+    Status.YES: "live: the session, with --stream the last verdict, or every one of two or more pictures of a folder",
+    Status.NO: "not live (spoof, uncertain, refused), a picture that was not read, or no more than one picture",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,8 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `ratta run`."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--source", metavar="X", help="picture, folder, video file, camera number or URL")
-    source.add_argument("--image", dest="source", metavar="FILE", help="the same under another name")
-    source.add_argument("--camera", dest="source", metavar="N", help="the same under another name")
+    source.add_argument("--image", metavar="FILE", help="a picture, and nothing else")
+    source.add_argument("--camera", metavar="N", help="a camera's number or device, or a URL, and nothing else")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model's name or a model folder (%(default)s)")
     parser.add_argument(
         "--threshold", type=float, metavar="T", help="live from this score on, instead of as calibrated"
@@ -85,32 +89,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--color", choices=("bgr", "rgb"), default="bgr", help="what the source delivers (%(default)s)")
     parser.add_argument("--fps", type=float, help="frame rate of a video file that does not say, or says wrong")
     parser.add_argument("--stream", action="store_true", help="go on to the end instead of to the first final verdict")
+    parser.add_argument("--strict", action="store_true", help="end with status 2 at a picture that cannot be read")
     parser.add_argument("--output", metavar="PATH", help="annotated copy: a picture, a folder for a folder, or a video")
     parser.add_argument("--json", metavar="FILE", help="one JSON object per frame; - for stdout")
     parser.add_argument("--adapt", action="store_true", help="learn the camera between the frames")
     parser.add_argument("--shadow", action="store_true", help="learn, but let the source model answer; with --adapt")
-    parser.add_argument("--journal", metavar="FILE", help="everything decided, learnt and billed, for ratta replay")
+    parser.add_argument("--journal", metavar="FILE", help="everything decided, learnt and billed, for ratta verify")
 
 
 def run(args: argparse.Namespace) -> int:
     """Answer everything the source holds; 0 if it is live."""
     if args.shadow and not args.adapt:
         raise InputError("shadow: expected --adapt with it, got --shadow alone")
-    talk = sys.stderr if args.json == "-" else sys.stdout
+    args.source = named_source(args)
+    talk = sys.stderr if args.json == STDOUT else sys.stdout
     with ExitStack() as stack:
-        journal = Journal(stack.enter_context(JsonLines(args.journal)).write)
-        settings = settings_of(args, sha256=read_bundle(find_bundle(args.model)).sha256)
-        journal.begin(settings)  # before loading, which bills the runs that it times
-        engine = load_engine(settings, journal)
-        source = stack.enter_context(open_source(args.source, fps=args.fps))
+        sha256 = read_bundle(find_bundle(args.model)).sha256
+        source = stack.enter_context(open_source(args.source, fps=args.fps, patient=args.stream))
         if args.adapt and source.independent:
             raise InputError("adapt: expected a video, camera or URL, got pictures; a picture teaches nothing")
         recorder = stack.enter_context(open_recorder(args.output, source)) if args.output else None
+        guard(args, source, recorder)
+        journal = Journal(stack.enter_context(JsonLines(args.journal)).write)
+        settings = settings_of(args, sha256=sha256)
+        journal.begin(settings)  # before loading, which bills the runs that it times
+        engine = load_engine(settings, journal)
         lines = stack.enter_context(JsonLines(args.json))
         session = None if args.stream or source.independent else stack.enter_context(engine.session())
         tally = Tally()
+        answers = answer_source(engine, source, session=session, color=args.color, strict=args.strict)
         with Progress(source.count) as bar:
-            for answer in answer_source(engine, source, session=session, color=args.color):
+            for answer in answers:
                 lines.write(decision_entry(answer.decision, index=tally.frames, name=answer.name))
                 journal.decision(answer.decision, index=tally.frames)
                 if recorder is not None and answer.frame is not None:
@@ -119,7 +128,47 @@ def run(args: argparse.Namespace) -> int:
                     bar.clear()
                     print(describe(answer, pictures=source.independent, stream=talk), file=talk)
                 bar.advance()
+    note_unread(source, stream=talk)
     return conclude(tally, session=session, pictures=source.independent, stream=talk)
+
+
+def named_source(args: argparse.Namespace) -> str:
+    """Give the source, if it is of the kind that the option names.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if args.camera is not None:
+        check_camera(args.camera)
+    if args.image is not None and (kind := source_kind(args.image)[0]) != "picture":
+        raise InputError(f"--image: expected a picture, got a {kind}; name it with --source")
+    return str(next(place for place in (args.source, args.image, args.camera) if place is not None))
+
+
+def check_camera(place: str) -> None:
+    """Refuse what is neither a camera nor a URL.
+
+    Raises
+    ------
+    InputError
+        Naming what it is.
+    """
+    kind, _ = source_kind(place)
+    if kind not in ("camera", "url"):
+        raise InputError(
+            f"--camera: expected a camera's number, its device or a URL, got {printable(place)!r}, a {kind}; "
+            "ratta run --source takes files"
+        )
+
+
+def guard(args: argparse.Namespace, source: FrameSource, recorder: Recorder | None) -> None:
+    """Refuse outputs that would overwrite what is read, or one another, before any of them is opened."""
+    files = [(f"--{option}", getattr(args, option)) for option in ("json", "journal") if getattr(args, option)]
+    if recorder is not None:
+        files += [("--output", path) for path in recorder.files]
+    check_outputs(files, inputs=(args.source, *source.files, *model_files(args.model)))
 
 
 def settings_of(args: argparse.Namespace, *, sha256: str) -> RunSettings:
@@ -162,13 +211,15 @@ def policy_with(model: str, threshold: float | None) -> Policy | None:
     return Policy(live_threshold=threshold, spoof_threshold=spoof, max_logit=max(4.0, reach))
 
 
-def answer_source(engine: Engine, source: FrameSource, *, session: Session | None, color: str) -> Iterator[Answer]:
+def answer_source(
+    engine: Engine, source: FrameSource, *, session: Session | None, color: str, strict: bool = False
+) -> Iterator[Answer]:
     """Answer frame by frame: pictures by themselves, a stream in a session or, without one, open-ended.
 
     An engine that adapts is given the time after each answer; without a session it gets attempt after attempt.
     """
     if isinstance(source, Pictures):
-        yield from _answer_pictures(engine, source, color=color)
+        yield from _answer_pictures(engine, source, color=color, strict=strict)
         return
     one_after_another = session is None and engine.adapter is not None
     answering = engine.session() if one_after_another else session or engine
@@ -182,14 +233,14 @@ def answer_source(engine: Engine, source: FrameSource, *, session: Session | Non
             answering = engine.session()
 
 
-def _answer_pictures(engine: Engine, source: Pictures, *, color: str) -> Iterator[Answer]:
+def _answer_pictures(engine: Engine, source: Pictures, *, color: str, strict: bool) -> Iterator[Answer]:
     while True:
         try:
             frame = next(source)
         except StopIteration:
             return
         except SourceError as error:
-            if source.count == 1:
+            if strict or source.count == 1:
                 raise
             # One bad file must not end a run over thousands; it is refused like a bad frame, and never live.
             yield Answer(source.current.name, None, _refused(Reason.UNUSABLE_INPUT, str(error)))
@@ -251,23 +302,29 @@ def record(recorder: Recorder, frame: SourceFrame, decision: Decision, *, policy
 def describe(answer: Answer, *, pictures: bool, stream: TextIO) -> str:
     """Say one answer in one line."""
     decision = answer.decision
-    where = answer.name if pictures else f"{decision.t:7.2f} s"
+    where = printable(answer.name) if pictures else f"{decision.t:7.2f} s"
     score = decision.live_score if pictures else decision.session_score
     verdict = paint(f"{decision.verdict.upper():<9}", decision.verdict, stream=stream)
-    detail = f"  ({decision.detail})" if decision.detail and decision.verdict is Verdict.REFUSED else ""
+    detail = f"  ({printable(decision.detail)})" if decision.detail and decision.verdict is Verdict.REFUSED else ""
     return f"{verdict}  {number(score):>5}  {where}  {decision.reason}{detail}"
+
+
+def note_unread(source: FrameSource, *, stream: TextIO) -> None:
+    """Say what the source held and was not answered."""
+    if source.missed:
+        print(f"{source.missed} frames could not be read and were passed over", file=stream)
+    if source.left_out:
+        kinds = ", ".join(f"{count} {printable(kind)}" for kind, count in sorted(source.left_out.items()))
+        print(f"left out, no pictures: {kinds}", file=stream)
 
 
 def conclude(tally: Tally, *, session: Session | None, pictures: bool, stream: TextIO) -> int:
     """Print the last line and give the exit status: 0 only if all that counts is LIVE."""
     if pictures:
-        if tally.frames > 1:
-            parts = ", ".join(f"{tally.verdicts[v]} {v}" for v in Verdict if tally.verdicts[v])
-            print(f"{tally.frames} pictures: {parts}", file=stream)
-        return 0 if tally.verdicts[Verdict.LIVE] == tally.frames else 1
+        return _conclude_pictures(tally, stream=stream)
     last = tally.last
     if last is None:
-        return 1
+        return Status.NO
     verdict = last.verdict if session is None else session.verdict
     reason = last.reason if session is None or verdict is last.verdict else session.reason
     ended = "" if session is None or last.final else ", ended before the verdict was final"
@@ -276,4 +333,14 @@ def conclude(tally: Tally, *, session: Session | None, pictures: bool, stream: T
         f"{tally.scored} of {tally.frames} frames scored, {last.t:.1f} s{ended}",
         file=stream,
     )
-    return 0 if verdict is Verdict.LIVE else 1
+    return Status.YES if verdict is Verdict.LIVE else Status.NO
+
+
+def _conclude_pictures(tally: Tally, *, stream: TextIO) -> int:
+    live = tally.verdicts[Verdict.LIVE]
+    if tally.frames > 1:
+        parts = ", ".join(f"{tally.verdicts[v]} {v}" for v in Verdict if tally.verdicts[v])
+        print(f"{tally.frames} pictures: {parts}", file=stream)
+    elif live:
+        print("one picture is no attempt, so this is status 1; record a video, or use the camera", file=stream)
+    return Status.YES if live == tally.frames > 1 else Status.NO

@@ -14,26 +14,26 @@ import numpy as np
 
 from ratta.bundle import read_detector
 from ratta.camera import read_picture
-from ratta.camera.opencv import opencv
-from ratta.camera.picture import PICTURE_SUFFIXES
 from ratta.camera.recorder import (
     VIDEO_CODECS,
+    WRITABLE_SUFFIXES,
     PictureRecorder,
     Recorder,
     VideoRecorder,
     encode_picture,
-    write_file,
 )
 from ratta.camera.sources import SourceFrame
 from ratta.cli.progress import Progress
 from ratta.engine import open_graph
 from ratta.errors import InputError
+from ratta.media.opencv import opencv
+from ratta.outputs import check_outputs, replace_file
 from ratta.perception import BlazeFace
 from ratta.session import as_box
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -64,7 +64,13 @@ def run(args: argparse.Namespace) -> int:
     """Write the simulated frames."""
     opencv()
     output = Path(args.output)
-    with open_output(output) as recorder, Progress(args.frames) as bar:
+    names = [frame_name(args.species, index) for index in range(args.frames)]
+    with open_output(output, names) as recorder, Progress(args.frames) as bar:
+        check_outputs(
+            [("--output", path) for path in recorder.files],
+            folders=[] if recorder.folder is None else [("--output", recorder.folder)],
+            inputs=[args.image] if args.image else [],
+        )
         for frame in _frames(args):
             recorder.write(frame, frame.frame_bgr)
             bar.advance()
@@ -88,7 +94,12 @@ def _frames(args: argparse.Namespace) -> Iterator[SourceFrame]:
         medium=args.medium,
     )
     for index, (t_seconds, rgb) in enumerate(stream):
-        yield SourceFrame(index, t_seconds, np.ascontiguousarray(rgb[..., ::-1]), f"{args.species}-{index:04d}.png")
+        yield SourceFrame(index, t_seconds, np.ascontiguousarray(rgb[..., ::-1]), frame_name(args.species, index))
+
+
+def frame_name(species: str, index: int) -> str:
+    """Name a frame."""
+    return f"{species}-{index:04d}.png"
 
 
 def find_face(picture_bgr: Picture) -> Box:
@@ -106,8 +117,8 @@ def find_face(picture_bgr: Picture) -> Box:
     return max(faces, key=lambda face: face.box.width * face.box.height).box
 
 
-def open_output(output: Path) -> Recorder:
-    """Open a video, a folder or a sheet, by the output's name.
+def open_output(output: Path, names: Sequence[str]) -> Recorder:
+    """Open a video, a folder for frames of these names, or a sheet, by the output's name.
 
     Raises
     ------
@@ -117,11 +128,11 @@ def open_output(output: Path) -> Recorder:
     suffix = output.suffix.lower()
     if suffix in VIDEO_CODECS:
         return VideoRecorder(output, fps=FRAMES_PER_SECOND)
-    if suffix in PICTURE_SUFFIXES:
+    if suffix in WRITABLE_SUFFIXES:
         return SheetRecorder(output)
     if suffix or output.is_file():
         raise InputError(f"output: expected a folder, a video (.mp4) or a picture (.png), got {str(output)!r}")
-    return PictureRecorder(output, folder=True)
+    return PictureRecorder(output, folder=True, names=names)
 
 
 class SheetRecorder(Recorder):
@@ -129,6 +140,7 @@ class SheetRecorder(Recorder):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.files = (path,)
         self._tiles: list[Picture] = []
 
     def write(self, frame: SourceFrame, picture_bgr: Picture) -> None:
@@ -144,4 +156,4 @@ class SheetRecorder(Recorder):
         blank = np.full_like(self._tiles[0], 255)
         tiles = self._tiles + [blank] * (rows * COLUMNS - len(self._tiles))
         sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
-        write_file(self._path, encode_picture(sheet, self._path.suffix.lower()))
+        replace_file(self._path, encode_picture(sheet, self._path.suffix.lower()))

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratta.cli.eval import load_source
+from ratta.cli.eval import guard_experiment, load_source
 
 if TYPE_CHECKING:
     import argparse
 
+RESULTS = ("sweep.md", "sweep.json", "sweep.html")
 HELP = "sweep settings of an evaluation: grids and studies"
 
 
@@ -24,16 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FOLDER", help="results (default: runs/<name of the file>)")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="local processes (%(default)s)")
     parser.add_argument("--scheduler", metavar="tcp://HOST:PORT", help="compute on a Dask cluster instead")
+    parser.add_argument("--strict", action="store_true", help="end at a file of a corpus that cannot be read")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the sweep and say where its table is."""
-    from ratta.evaluate import read_settings, run_sweep
+    from ratta.evaluate import read_settings, run_sweep, strictly
 
     folder = Path(args.output or Path("runs") / Path(args.sweep).stem)
+    settings = read_settings(args.sweep)
+    models = [settings["model"]] if isinstance(settings.get("model"), str) else []
+    guard_experiment(args.sweep, folder, RESULTS, models=models)
     run_sweep(
-        read_settings(args.sweep),
+        strictly(settings) if args.strict else settings,
         load_source=load_source,
         folder=folder,
         where=args.sweep,

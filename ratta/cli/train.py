@@ -18,6 +18,7 @@ from ratta.bundle import read_detector
 from ratta.cli.progress import Progress
 from ratta.engine import open_graph
 from ratta.errors import InputError
+from ratta.outputs import check_outputs
 from ratta.perception import BlazeFace
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     labelled = parser.add_argument_group("on labelled data")
     labelled.add_argument("experiment", nargs="?", type=Path, help="experiment file, TOML or JSON")
     labelled.add_argument("--data", nargs="+", metavar="NAME", help="data domains of the file to use, mixed")
+    labelled.add_argument("--strict", action="store_true", help="end at a file of a corpus that cannot be read")
     labelled.add_argument("--storage", metavar="URL", help="the study's database, if several machines share it")
     distilled = parser.add_argument_group("from portraits and teachers")
     distilled.add_argument("--portraits", type=Path, metavar="FOLDER", help="pictures, one per person")
@@ -67,15 +69,22 @@ def run(args: argparse.Namespace) -> int:
 
 def run_experiment(args: argparse.Namespace) -> int:
     """Cut the crops once, train every scenario, print the table."""
-    from ratta.evaluate import read_settings
+    from ratta.evaluate import read_settings, strictly
     from ratta.train.experiment import parse_training, read_parts
     from ratta.train.scenarios import ExperimentRunner
 
     values = read_settings(args.experiment)
+    if args.strict:
+        values = strictly(values)
     if args.data:
         values["use"] = args.data
     settings = parse_training(values, where=str(args.experiment))
     folder = args.output or Path("runs") / settings.name
+    check_outputs(
+        [("--output", folder / name) for name in ("results.md", "results.json")],
+        folders=[("--output", folder)],
+        inputs=[args.experiment],
+    )
     report = partial(print, flush=True)
     parts = read_parts(settings, folder / "pools", progress=sys.stderr.isatty(), report=report)
     runner = ExperimentRunner(
@@ -98,6 +107,8 @@ def distil(args: argparse.Namespace) -> int:
     """Prepare the portraits once, train, export, ship."""
     if not args.minutes > 0:
         raise InputError(f"--minutes: expected more than 0, got {args.minutes}")
+    inputs = [path for path in (args.portraits, *args.teachers, args.card, args.start) if path is not None]
+    check_outputs([], folders=[("--output", args.output), ("--name", args.output / args.name)], inputs=inputs)
     from ratta.simulate import PortraitBank
     from ratta.train import export_run, split_identities, train
     from ratta.train.ship import Development, ship

@@ -6,9 +6,10 @@ Every reader gives the same records, `Presentation`, and refuses a subject that 
 from ratta.data.boxes import read_boxes
 from ratta.data.casia_fasd import read_casia_fasd
 from ratta.data.celeba_spoof import read_celeba_spoof
-from ratta.data.crops import CropReader, Crops
+from ratta.data.crops import CropReader, Crops, separate, stacked
 from ratta.data.folder import read_folder, read_manifest
-from ratta.data.frames import FrameRecord, read_frames
+from ratta.data.frames import FrameRecord, Skipped, read_frames
+from ratta.data.live import read_live
 from ratta.data.msu_mfsd import read_msu_mfsd
 from ratta.data.nuaa import read_nuaa
 from ratta.data.oulu_npu import read_oulu_npu
@@ -22,16 +23,20 @@ __all__ = [
     "FrameRecord",
     "Presentation",
     "ScoreRow",
+    "Skipped",
     "read_boxes",
     "read_casia_fasd",
     "read_celeba_spoof",
     "read_folder",
     "read_frames",
+    "read_live",
     "read_manifest",
     "read_msu_mfsd",
     "read_nuaa",
     "read_oulu_npu",
     "read_replay_attack",
     "read_scores",
+    "separate",
+    "stacked",
     "write_scores",
 ]

@@ -1,10 +1,12 @@
 """Face positions as corpora give them, turned into boxes.
 
-- `oulu-eyes`: lines `frame,x_left,y_left,x_right,y_right`, frames from 0 or 1 on in order: one line a frame. The box
-is a
-  square of 2.2 eye distances around the point 0.4 distances below the eyes (a face is about 2.2 eye distances wide).
+- `oulu-eyes`: lines `frame,x_left,y_left,x_right,y_right`. The box is a square of 2.2 eye distances around the point
+  0.4 distances below the eyes (a face is about 2.2 eye distances wide).
 - `replay-faces`: lines `frame x y width height`; 0 0 0 0 means that no face was found.
 - `celeba-box`: one line `x y width height [score]` in a frame of 224 x 224 pixels whatever the picture's size.
+
+The frame number decides where a line belongs; a frame without a line has no box. A file whose first number is 1 counts
+from 1, any other from 0. Numbers grow: one that comes twice or goes back is an error.
 """
 
 from __future__ import annotations
@@ -13,41 +15,64 @@ import math
 from typing import TYPE_CHECKING
 
 from ratta.errors import DataError
+from ratta.files import read_text
 from ratta.records import Box
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _EYES_PER_FACE = 2.2
 _CENTER_BELOW_EYES = 0.4
 _CELEBA_SIDE = 224
+MAX_FRAMES = 1_000_000
 _COLUMNS = {"oulu-eyes": (5,), "replay-faces": (5,), "celeba-box": (4, 5)}
 
 
 def read_boxes(path: Path, box_format: str) -> list[Box | None]:
-    """Read the boxes of a session, one per frame, in the units of the format.
+    """Read the boxes of a session, one per frame up to the last that has a line, in the units of the format.
 
     Raises
     ------
     DataError
-        If the format is unknown or a line does not fit.
+        If the format is unknown, a line does not fit, or frame numbers do not grow.
     """
     if box_format not in _COLUMNS:
         raise DataError(f"{path}: box format: expected one of {sorted(_COLUMNS)}, got {box_format!r}")
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_text(path, holds="face positions").split("\n"), start=1):
         if line.strip():
-            rows.append(_numbers(line, f"{path}:{number}", _COLUMNS[box_format]))
-    if box_format == "oulu-eyes":
-        return [_from_eyes(row[1:]) for row in rows]
-    return [_from_corner(row[:4] if box_format == "celeba-box" else row[1:]) for row in rows]
+            where = f"{path}:{number}"
+            rows.append((where, _numbers(line, where, _COLUMNS[box_format])))
+    if box_format == "celeba-box":
+        return [_from_corner(row[:4]) for _, row in rows]
+    return _placed(rows, _from_eyes if box_format == "oulu-eyes" else _from_corner)
 
 
-def scaled(box: Box | None, box_format: str, height: int, width: int) -> Box | None:
-    """Bring a box into the pixels of its picture of `height` and `width`."""
-    if box is None or box_format != "celeba-box":
-        return box
-    x, y = width / _CELEBA_SIDE, height / _CELEBA_SIDE
+def _placed(rows: list[tuple[str, list[float]]], make: Callable[[list[float]], Box | None]) -> list[Box | None]:
+    """Put each box where its frame number says."""
+    boxes: list[Box | None] = []
+    first = 1 if rows and rows[0][1][0] == 1 else 0
+    for where, (number, *place) in rows:
+        index = number - first
+        if index != int(index) or not len(boxes) <= index < MAX_FRAMES:
+            raise DataError(
+                f"{where}: expected frame numbers that grow, from {first} on, got {number:g} after "
+                f"{len(boxes) - 1 + first if boxes else 'none'}"
+            )
+        boxes += [None] * (int(index) - len(boxes)) + [make(place)]
+    return boxes
+
+
+def scaled(
+    box: Box | None, box_format: str, height: int, width: int, scale: tuple[float, float] = (1.0, 1.0)
+) -> Box | None:
+    """Bring a box into the pixels of its picture of `height` and `width`, which was scaled by `scale` (x, y)."""
+    if box is None:
+        return None
+    x, y = scale
+    if box_format == "celeba-box":
+        x, y = width / _CELEBA_SIDE, height / _CELEBA_SIDE
     return Box(box.x_min * x, box.y_min * y, box.x_max * x, box.y_max * y)
 
 

@@ -7,13 +7,13 @@ illumination, 42 the environment and 43 whether it is a spoof. There is no devel
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ratta.data import tree
 from ratta.data.presentation import Presentation, checked
 from ratta.errors import DataError
+from ratta.files import read_json
 
 CORPUS = "CelebA-Spoof"
 _SPECIES = (
@@ -51,9 +51,9 @@ def read_celeba_spoof(root: str | Path) -> tuple[Presentation, ...]:
 
 def _entries(listing: Path) -> dict[str, Any]:
     try:
-        entries = json.loads(listing.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{CORPUS}: {listing}: expected JSON, got: {error}") from error
+        entries = read_json(listing)
+    except DataError as error:
+        raise DataError(f"{CORPUS}: {error}") from error
     if not isinstance(entries, dict):
         raise DataError(f"{CORPUS}: {listing}: expected picture -> labels, got a {type(entries).__name__}")
     return entries

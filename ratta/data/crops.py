@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ratta.data.frames import FrameRecord, read_frames
-from ratta.errors import InputError
-from ratta.records import Refusal
+from ratta.data.frames import FrameRecord, Skipped, read_frames
+from ratta.errors import InputError, SourceError
+from ratta.files import kind_of
+from ratta.outputs import replaced
+from ratta.records import Reason, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     Cutter = Callable[[FrameRecord], Crop | Refusal]
 
-FORMAT = "ratta-crops/1"
+FORMAT = "ratta-crops/2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,8 +36,8 @@ class Crops:
 
     Attributes
     ----------
-    pixels : (N, S, S, 3) uint8
-        RGB; black where the frame was refused.
+    pixels : (N, S, S, 3) or (N, K, S, S, 3) uint8
+        RGB; black where the frame was refused. K crops of a face where there are several.
     refusals : (N,) str
         Why a frame was refused; empty where it was not.
     index : (N,) int64
@@ -67,6 +68,8 @@ class CropReader:
         From a `FrameRecord` to a `Crop`, or to a `Refusal` with its reason.
     size : int
         Side of a crop in pixels.
+    crops : int
+        How many there are of a face.
     contract : mapping
         Everything that decides what `cut` makes of a frame: crop rule, quality limits, detector hash. Plain JSON
         values.
@@ -74,6 +77,13 @@ class CropReader:
         Folder to remember crops in; made if absent. Nothing is written without it.
     frames : int, optional
         At most so many frames a presentation, evenly spread.
+    strict : bool
+        Raise at the first file that cannot be read.
+
+    Attributes
+    ----------
+    skipped : list of Skipped
+        What could not be read so far; each is also a refused frame, "unusable input".
     """
 
     def __init__(
@@ -81,17 +91,22 @@ class CropReader:
         *,
         cut: Cutter,
         size: int,
+        crops: int = 1,
         contract: Mapping[str, Any],
         cache: str | Path | None = None,
         frames: int | None = None,
+        strict: bool = False,
     ) -> None:
         if size < 1 or (frames is not None and frames < 1):
             raise InputError(f"crops: expected size and frames of at least 1, got {size} and {frames}")
         self.cut = cut
         self.size = size
+        self.crops = crops
         self.contract = dict(contract)
         self.cache = None if cache is None else Path(cache)
         self.frames = frames
+        self.strict = strict
+        self.skipped: list[Skipped] = []
 
     def read(self, presentation: Presentation) -> Crops:
         """Return the crops, from the cache if they are there."""
@@ -112,20 +127,59 @@ class CropReader:
         digest.update(presentation.box_format.encode())
         for path in (*presentation.paths, presentation.box_file):
             if path is not None:
-                with path.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+                digest.update(_fingerprint(path))
         return digest.hexdigest()
 
     def _make(self, presentation: Presentation) -> Crops:
-        black = np.zeros((self.size, self.size, 3), np.uint8)
-        pixels, refusals, index, times = [], [], [], []
-        for frame in read_frames(presentation, limit=self.frames):
+        pixels: list[npt.NDArray[np.uint8] | None] = []
+        refusals, index, times = [], [], []
+
+        def skip(one: Skipped) -> None:
+            self.skipped.append(one)
+            pixels.append(None)
+            refusals.append(str(Reason.UNUSABLE_INPUT))
+            index.append(one.index)
+            times.append(one.t)
+
+        for frame in self._frames(presentation, skip):
             found = self.cut(frame)
-            pixels.append(black if isinstance(found, Refusal) else found.pixels)
+            pixels.append(None if isinstance(found, Refusal) else stacked(found.pixels))
             refusals.append(str(found.reason) if isinstance(found, Refusal) else "")
             index.append(frame.index)
             times.append(frame.t)
-        return Crops(np.stack(pixels), np.array(refusals, np.str_), np.array(index), np.array(times))
+        black = np.zeros((*([self.crops] if self.crops > 1 else []), self.size, self.size, 3), np.uint8)
+        seen = np.stack([black if one is None else one for one in pixels])
+        return Crops(seen, np.array(refusals, np.str_), np.array(index), np.array(times))
+
+    def _frames(self, presentation: Presentation, skip: Callable[[Skipped], None]) -> Iterator[FrameRecord]:
+        """Give the frames that can be read, also where that is none."""
+        try:
+            yield from read_frames(presentation, limit=self.frames, strict=self.strict, on_skip=skip)
+        except SourceError as error:
+            if self.strict:
+                raise
+            skip(Skipped(presentation.paths[-1], str(error), len(presentation.paths) - 1, 0.0))
+
+
+def stacked(pixels: tuple[npt.NDArray[np.uint8], ...]) -> npt.NDArray[np.uint8]:
+    """Put the crops of a face into one array, (K, S, S, 3), or (S, S, 3) where there is one."""
+    return pixels[0] if len(pixels) == 1 else np.stack(pixels)
+
+
+def separate(pixels: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Take them out again."""
+    return tuple(pixels) if pixels.ndim == 4 else (pixels,)
+
+
+def _fingerprint(path: Path) -> bytes:
+    """Hash a file; what is none, or cannot be read, has only its name."""
+    try:
+        if kind_of(path) == "file":
+            with path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").digest()
+    except OSError:
+        pass
+    return f"unread {path.name}".encode()
 
 
 def _load(path: Path) -> Crops | None:
@@ -137,8 +191,5 @@ def _load(path: Path) -> Crops | None:
 
 
 def _save(path: Path, crops: Crops) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    with partial.open("wb") as stream:
+    with replaced(path) as part, part.open("wb") as stream:
         np.savez(stream, pixels=crops.pixels, refusals=crops.refusals, index=crops.index, t=crops.t)
-    partial.replace(path)

@@ -10,7 +10,6 @@ relative to the manifest, and pictures of one session stand in the order they we
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from ratta.data import tree
@@ -46,7 +45,7 @@ def read_folder(root: str | Path, *, camera: str = "") -> tuple[Presentation, ..
         )
     found = []
     for split in SPLITS:
-        for session in sorted(p for p in (root / split).glob("*/*/*") if p.is_dir()):
+        for session in _sessions(root / split):
             kind, subject = session.parent.parent.name, session.parent.name
             paths = tree.files(session, tree.PICTURES | tree.VIDEOS, corpus=CORPUS, holds="pictures or one video")
             found.append(
@@ -63,6 +62,14 @@ def read_folder(root: str | Path, *, camera: str = "") -> tuple[Presentation, ..
     return checked(found, corpus=f"{CORPUS} {root}")
 
 
+def _sessions(split: Path) -> list[Path]:
+    """Return the folders `<live | species>/<subject>/<session>`, in natural order."""
+    level = [split] if split.is_dir() else []
+    for _ in range(3):
+        level = [inner for outer in level for inner in tree.folders(outer)]
+    return level
+
+
 def read_manifest(path: str | Path) -> tuple[Presentation, ...]:
     """Read a CSV manifest.
 
@@ -72,14 +79,7 @@ def read_manifest(path: str | Path) -> tuple[Presentation, ...]:
         If a column is missing, a row does not fit (with its line number), or a file is not there.
     """
     path = tree.file(Path(path), corpus="manifest", holds=",".join(_COLUMNS))
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        missing = [column for column in _COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(
-                f"manifest {path}: expected the columns {', '.join(_COLUMNS)}, missing {', '.join(missing)}"
-            )
-        rows = [(reader.line_num, row) for row in reader]
+    rows = tree.table(path, _COLUMNS, what="manifest")
     groups: dict[tuple[str, ...], list[tuple[Path, Box | None]]] = {}
     for number, row in rows:
         where = f"manifest {path}:{number}"

@@ -9,14 +9,17 @@ a test set to `scores-eval.csv`. Further columns, such as bob's metadata, are ig
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ratta.data import tree
 from ratta.errors import DataError
+from ratta.outputs import replace_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 COLUMNS = ("claimed_id", "test_label", "is_bonafide", "attack_type", "sample_n", "score")
 
@@ -49,16 +52,14 @@ class ScoreRow:
 
 def write_scores(path: str | Path, rows: Iterable[ScoreRow]) -> None:
     """Write a score file, replacing it at once; scores keep every digit."""
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in rows:
-            writer.writerow(
-                (row.claimed_id, row.test_label, row.is_bonafide, row.attack_type, row.sample_n, repr(float(row.score)))
-            )
-    partial.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow(
+            (row.claimed_id, row.test_label, row.is_bonafide, row.attack_type, row.sample_n, repr(float(row.score)))
+        )
+    replace_text(path, text.getvalue())
 
 
 def read_scores(path: str | Path) -> tuple[ScoreRow, ...]:
@@ -72,15 +73,10 @@ def read_scores(path: str | Path) -> tuple[ScoreRow, ...]:
     path = Path(path)
     if not path.is_file():
         raise DataError(f"scores: expected the file {path} with {','.join(COLUMNS)}, found none")
-    with path.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(f"{path}: expected the columns {','.join(COLUMNS)}, missing {','.join(missing)}")
-        return tuple(_row(row, f"{path}:{reader.line_num}") for row in reader)
+    return tuple(_row(row, f"{path}:{number}") for number, row in tree.table(path, COLUMNS, what="scores"))
 
 
-def _row(row: dict[str, str | None], where: str) -> ScoreRow:
+def _row(row: Mapping[str, str | None], where: str) -> ScoreRow:
     if None in row.values():
         raise DataError(f"{where}: expected {len(COLUMNS)} fields or more, got fewer; the line is cut short")
     values = {column: row[column] or "" for column in COLUMNS}

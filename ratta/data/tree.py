@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from typing import TYPE_CHECKING
 
 from ratta.errors import DataError
+from ratta.files import hidden, natural, read_text
+from ratta.media.picture import OTHER_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
-VIDEOS = frozenset({".avi", ".mov", ".mp4", ".mkv", ".webm"})
+PICTURES = PICTURE_SUFFIXES | OTHER_SUFFIXES
+VIDEOS = VIDEO_SUFFIXES
 
 
 def folder(path: Path, *, corpus: str, holds: str) -> Path:
@@ -29,13 +34,17 @@ def file(path: Path, *, corpus: str, holds: str) -> Path:
 
 
 def folders(parent: Path) -> list[Path]:
-    """Return the folders directly inside, sorted."""
-    return sorted(p for p in parent.iterdir() if p.is_dir())
+    """Return the folders directly inside, in natural order; hidden ones are left alone."""
+    return sorted((p for p in parent.iterdir() if p.is_dir() and not hidden(p)), key=natural)
 
 
 def files(parent: Path, suffixes: frozenset[str], *, corpus: str, holds: str) -> list[Path]:
-    """Return the files of these suffixes directly inside, sorted; none at all is an error."""
-    found = sorted(p for p in folder(parent, corpus=corpus, holds=holds).iterdir() if p.suffix.lower() in suffixes)
+    """Return the files of these suffixes directly inside, in natural order; none at all is an error.
+
+    Names that begin with a dot are left alone: some desktop systems leave such a companion beside every file.
+    """
+    entries = folder(parent, corpus=corpus, holds=holds).iterdir()
+    found = sorted((p for p in entries if p.suffix.lower() in suffixes and not hidden(p)), key=natural)
     if not found:
         raise DataError(f"{corpus}: expected {holds} in {parent}, found no {', '.join(sorted(suffixes))} file")
     return found
@@ -62,5 +71,36 @@ def all_there(paths: list[Path], *, corpus: str, listed_in: Path) -> None:
 
 def lines(path: Path, *, corpus: str, holds: str) -> list[tuple[int, str]]:
     """Return the numbered, stripped lines of a text file that are not empty."""
-    text = file(path, corpus=corpus, holds=holds).read_text(encoding="utf-8")
+    text = read_text(file(path, corpus=corpus, holds=holds), holds=holds)
     return [(i, line.strip()) for i, line in enumerate(text.splitlines(), start=1) if line.strip()]
+
+
+def table(path: Path, columns: Sequence[str], *, what: str) -> list[tuple[int, dict[str, str]]]:
+    """Return the numbered rows of a CSV file with a header.
+
+    Raises
+    ------
+    DataError
+        If it is absent, in another encoding, no CSV, or a column is missing.
+    """
+    text = read_text(path, holds=f"{what}, CSV with the columns {','.join(columns)}")
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        names = [name.strip() for name in reader.fieldnames or ()]
+        missing = [column for column in columns if column not in names]
+        if missing:
+            raise DataError(
+                f"{what} {path}: expected the columns {', '.join(columns)}, missing {', '.join(missing)}"
+                f"{_separator(names)}"
+            )
+        reader.fieldnames = names
+        return [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{what} {path}:{reader.line_num}: expected CSV, got: {error}") from error
+
+
+def _separator(names: list[str]) -> str:
+    """Hint at another separator where a header is all in one field."""
+    other = {";": "semicolons", "\t": "tabs"}
+    found = next((word for mark, word in other.items() if len(names) == 1 and mark in names[0]), None)
+    return f"; the fields are separated by {found}: save it with commas" if found else ""

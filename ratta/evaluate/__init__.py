@@ -5,7 +5,7 @@ experiments are described in `docs/evaluation.md`.
 """
 
 from ratta.evaluate.evaluation import Report, run_evaluation
-from ratta.evaluate.experiment import ExperimentSettings, parse_experiment, read_settings
+from ratta.evaluate.experiment import ExperimentSettings, parse_experiment, read_settings, strictly
 from ratta.evaluate.methods import METHODS, FrameBatch, Method, make_method
 from ratta.evaluate.runner import StreamRun, run_stream, score_set
 from ratta.evaluate.sessions import CropSession, from_presentations, read_pool, write_pool
@@ -33,6 +33,7 @@ __all__ = [
     "run_stream",
     "run_sweep",
     "score_set",
+    "strictly",
     "torch_source",
     "write_pool",
 ]

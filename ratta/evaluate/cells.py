@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import platform
 import sys
 from dataclasses import asdict, dataclass, field
@@ -18,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ratta.errors import DataError
 from ratta.evaluate.methods import FrameBatch, make_method
 from ratta.evaluate.runner import answer_all, batches, run_stream, score_set
 from ratta.evaluate.sessions import read_pool
 from ratta.evaluate.streams import KINDS, Stream, StreamSession, build_stream
+from ratta.files import read_json
 from ratta.metrics import ScoreSet, Threshold, choose_threshold, summary
+from ratta.outputs import replace_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,8 +100,8 @@ def finished(cell: Cell, folder: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        return bool(json.loads(path.read_text(encoding="utf-8"))["key"] == cell.key)
-    except (ValueError, KeyError, TypeError):
+        return bool(read_json(path)["key"] == cell.key)
+    except (DataError, KeyError, TypeError):
         return False
 
 
@@ -118,11 +120,7 @@ def run_cell(cell: Cell, folder: Path, load_source: LoadSource) -> Path:
     if finished(cell, folder):
         return path
     result = compute_cell(cell, load_source(cell.model))
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_text(json.dumps(clean(result), allow_nan=False), encoding="utf-8")
-    partial.replace(path)
-    return path
+    return replace_text(path, json.dumps(clean(result), allow_nan=False))
 
 
 def compute_cell(cell: Cell, source: TorchSource) -> dict[str, Any]:

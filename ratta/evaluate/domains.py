@@ -11,7 +11,7 @@ import numpy as np
 
 from ratta import data
 from ratta.bundle import read_detector
-from ratta.data import CropReader, Presentation
+from ratta.data import CropReader, Presentation, stacked
 from ratta.engine import open_graph
 from ratta.errors import DataError
 from ratta.evaluate.experiment import CorpusDomain, PoolDomain, SimulatedDomain
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from ratta.bundle import Contract
-    from ratta.data import FrameRecord
+    from ratta.contract import Contract
+    from ratta.data import FrameRecord, Skipped
     from ratta.evaluate.experiment import Domain
     from ratta.records import Refusal
 
@@ -58,20 +58,29 @@ def prepare_pool(domain: Domain, contract: Contract, folder: Path, *, progress: 
         pool_key(domain.path)
         return domain.path
     perception = _perception(contract)
-    rule = {**asdict(contract), "limits": asdict(perception.limits), "detector": _detector_hash()}
+    skipped: Sequence[Skipped] = ()
+    rule = {
+        "crops": [asdict(one) for one in contract.crops],
+        "limits": asdict(perception.limits),
+        "detector": _detector_hash(),
+    }
     if isinstance(domain, SimulatedDomain):
         key = _digest({"domain": json.loads(domain.model_dump_json(exclude={"change"})), "contract": rule})
         sessions: Iterable[CropSession] = simulate_sessions(domain, perception)
         total = None
     else:
-        reader = _reader(perception, rule, domain.frames)
+        reader = _reader(perception, rule, domain.frames, strict=domain.strict)
+        skipped = reader.skipped
         presentations = read_corpus(domain)
         key = _digest({"presentations": [[p.session, reader.key(p)] for p in presentations]})
         sessions, total = from_presentations(presentations, reader), len(presentations)
     path = folder / key[:16]
     if open_pool(path, key=key) is None:
         write_pool(
-            path, shown(sessions, total=total, unit="session", title="cutting crops") if progress else sessions, key=key
+            path,
+            shown(sessions, total=total, unit="session", title="cutting crops") if progress else sessions,
+            key=key,
+            skipped=skipped,
         )
     return path
 
@@ -85,6 +94,16 @@ def _changed_pool(plain: Path, change: str, folder: Path) -> Path:
     if open_pool(path, key=key) is None:
         write_pool(path, (change_session(one, change) for one in read_pool(plain)), key=key)
     return path
+
+
+def cut_sessions(
+    presentations: Sequence[Presentation], contract: Contract, *, frames: int, title: str
+) -> Iterator[CropSession]:
+    """Cut sessions one after the other, without keeping them, and show a bar."""
+    perception = _perception(contract)
+    reader = _reader(perception, {}, frames, strict=False)
+    cut = from_presentations(presentations, reader)
+    yield from shown(cut, total=len(presentations), unit="session", title=title)
 
 
 def read_corpus(domain: CorpusDomain) -> tuple[Presentation, ...]:
@@ -194,14 +213,15 @@ def _session(
     looks: list[tuple[float, Crop | Refusal]],
     perception: Perception,
 ) -> CropSession:
-    black = np.zeros((perception.size, perception.size, 3), np.uint8)
+    size, count = perception.crops[0].size, len(perception.crops)
+    black = stacked((np.zeros((size, size, 3), np.uint8),) * count)
     return CropSession(
         name=name,
         subject=subject,
         camera=camera,
         is_live=not species,
         species=species,
-        pixels=np.stack([look.pixels if isinstance(look, Crop) else black for _, look in looks]),
+        pixels=np.stack([stacked(look.pixels) if isinstance(look, Crop) else black for _, look in looks]),
         refusals=np.array(["" if isinstance(look, Crop) else str(look.reason) for _, look in looks], np.str_),
         t=np.array([t for t, _ in looks]),
     )
@@ -209,14 +229,16 @@ def _session(
 
 def _perception(contract: Contract) -> Perception:
     detector = BlazeFace(open_graph(read_detector(), runtime="onnxruntime", name="blazeface.onnx"))
-    return Perception(detector=detector, size=contract.size, crop_scale=contract.crop_scale)
+    return Perception(detector=detector, crops=contract.crops)
 
 
-def _reader(perception: Perception, rule: dict[str, Any], frames: int | None) -> CropReader:
+def _reader(perception: Perception, rule: dict[str, Any], frames: int | None, *, strict: bool) -> CropReader:
     def cut(frame: FrameRecord) -> Crop | Refusal:
         return perception.look(frame.pixels, box=frame.box, color="bgr")
 
-    return CropReader(cut=cut, size=perception.size, contract=rule, frames=frames)
+    return CropReader(
+        cut=cut, size=perception.crops[0].size, crops=len(perception.crops), contract=rule, frames=frames, strict=strict
+    )
 
 
 def _detector_hash() -> str:

@@ -14,7 +14,9 @@ from ratta.evaluate.experiment import all_targets
 from ratta.evaluate.report import html_report
 from ratta.evaluate.results import markdown, read_result, table
 from ratta.evaluate.schedule import run_cells
-from ratta.evaluate.sessions import pool_key
+from ratta.evaluate.sessions import pool_key, pool_skipped
+from ratta.files import printable
+from ratta.outputs import replace_text
 
 if TYPE_CHECKING:
     from ratta.evaluate.cells import LoadSource
@@ -116,13 +118,25 @@ def write_report(
     bundle = read_bundle(find_bundle(settings.model))
     origin = f"Model {bundle.name} {bundle.version}, SHA-256 of its manifest {bundle.sha256}."
     page = html_report(settings.name, rows, results, window=settings.window, origin=origin)
-    (folder / "report.html").write_text(page, encoding="utf-8")
-    (folder / "results.md").write_text(f"# {settings.name}\n\n{origin}\n\n{markdown(rows)}", encoding="utf-8")
+    replace_text(folder / "report.html", page)
+    pools = {pool for cell in cells for pool in cell.pools.values() if pool}
+    skipped = sorted({reason for pool in pools for reason in pool_skipped(pool)})
+    replace_text(folder / "results.md", f"# {settings.name}\n\n{origin}\n\n{markdown(rows)}{_unread(skipped)}")
     record = {
         "experiment": json.loads(settings.model_dump_json(exclude={"model", "development", "home", "targets"})),
         "model": {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256},
         "machine": results[0].record["machine"],
         "rows": [row.to_dict() for row in rows],
+        "skipped": skipped,
     }
-    (folder / "results.json").write_text(json.dumps(clean(record), indent=1, allow_nan=False), encoding="utf-8")
+    replace_text(folder / "results.json", json.dumps(clean(record), indent=1, allow_nan=False))
     return Report(rows, folder)
+
+
+def _unread(skipped: list[str], *, shown: int = 20) -> str:
+    """Say which files could not be read."""
+    if not skipped:
+        return ""
+    lines = "".join(f"- {printable(reason)}\n" for reason in skipped[:shown])
+    more = f"- and {len(skipped) - shown} more, see results.json\n" if len(skipped) > shown else ""
+    return f"\n{len(skipped)} files could not be read; their frames count as refused:\n\n{lines}{more}"

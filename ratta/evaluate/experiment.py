@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -25,6 +26,7 @@ except ModuleNotFoundError as error:
 
 from ratta.evaluate.methods import METHODS
 from ratta.evaluate.streams import KINDS
+from ratta.files import read_text
 from ratta.metrics import ScoreSet, choose_threshold
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ class PoolDomain(_Domain):
 class CorpusDomain(_Domain):
     """One split of a corpus; `frames` at most are taken from a presentation, evenly spread.
 
-    `people` is a part of the split's subjects, as in `SimulatedDomain`.
+    `people` is a part of the split's subjects, as in `SimulatedDomain`. A file that cannot be read is a refused frame,
+    named and counted; `strict` ends there instead.
     """
 
     kind: Literal["oulu-npu", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof", "nuaa", "folder", "manifest"]
@@ -80,6 +83,7 @@ class CorpusDomain(_Domain):
     camera: str | None = None
     subjects: tuple[str, ...] | None = None
     people: tuple[Share, Share] = (0.0, 1.0)
+    strict: bool = False
 
 
 class SimulatedDomain(_Domain):
@@ -112,16 +116,29 @@ class StreamSettings(_Strict):
 
 
 class MethodSettings(_Strict):
-    """One method, with what differs from its published constants; `label` names it in tables."""
+    """One method, with what differs from its published constants; `label` names it in tables.
 
-    name: Literal[tuple(METHODS)]  # type: ignore[valid-type]
+    A method of your own is named `module:Class`, as Python would import it.
+    """
+
+    name: str
     label: Name
     options: dict[str, Any] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _labelled(cls, value: Any) -> Any:
-        return {"label": value.get("name"), **value} if isinstance(value, dict) else value
+        if not isinstance(value, dict):
+            return value
+        name = value.get("name")
+        return {"label": name.rpartition(":")[2] if isinstance(name, str) else name, **value}
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in METHODS and not re.fullmatch(r"[\w.]+:\w+", name):
+            raise ValueError(f"input should be {', '.join(map(repr, METHODS))} or module:Class")
+        return name
 
 
 def _named(key: str) -> BeforeValidator:
@@ -214,13 +231,31 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, holds="an experiment in TOML or JSON")
         values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"{path}: expected an experiment in TOML or JSON, got: {error}") from error
     if not isinstance(values, dict):
         raise DataError(f"{path}: expected a table, got a {type(values).__name__}")
     return {key: _anchored(value, key, path.parent) for key, value in values.items()}
+
+
+def strictly(values: Any) -> Any:
+    """Ask every corpus of an experiment to end at a file that cannot be read.
+
+    Examples
+    --------
+    >>> strictly({"targets": {"here": {"kind": "folder", "root": "faces"}}})
+    {'targets': {'here': {'kind': 'folder', 'root': 'faces', 'strict': True}}}
+    """
+    if isinstance(values, list):
+        return [strictly(one) for one in values]
+    if not isinstance(values, dict):
+        return values
+    given = {key: strictly(one) for key, one in values.items()}
+    return {**given, "strict": True} if {"kind", "root"} <= given.keys() else given
 
 
 def parse_experiment(values: Mapping[str, Any], *, where: str) -> ExperimentSettings:
@@ -246,7 +281,7 @@ def explain(error: ValidationError, where: str) -> str:
         shown = came if len(came) <= 60 else came[:57] + "..."
         message = one["msg"].removeprefix("Value error, ")
         found.append(f"{where}: {key + ': ' if key else ''}{message[0].lower()}{message[1:]}, got {shown}")
-    return "\n".join(found)
+    return "; ".join(found)
 
 
 def _anchored(value: Any, key: str, folder: Path) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from statistics import fmean, stdev
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ratta.errors import DataError
+from ratta.files import read_json
 from ratta.metrics import (
     Difference,
     Estimate,
@@ -154,9 +154,9 @@ def read_result(cell: Cell, folder: Path) -> CellResult:
     """
     path = cell.path(folder)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected the result of a cell, got: {error}; run the evaluation again") from error
+        record = read_json(path, holds="the result of a cell")
+    except DataError as error:
+        raise DataError(f"{error}; run the evaluation again") from error
     if record.get("key") != cell.key:
         raise DataError(f"{path}: expected the result of {cell.name}, got one of other settings; run it again")
     sessions = record["sessions"]

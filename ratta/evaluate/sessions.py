@@ -8,6 +8,7 @@ every worker process opens it at once. A pool holds faces: keep it where the cor
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ratta.errors import DataError
+from ratta.files import read_json
+from ratta.outputs import replace_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import numpy.typing as npt
 
-    from ratta.data import CropReader, Presentation
+    from ratta.data import CropReader, Presentation, Skipped
 
 FORMAT = "ratta-pool/1"
 
@@ -36,7 +39,7 @@ class CropSession:
     name, subject, camera, species : str
         `species` is empty for bona fide.
     is_live : bool
-    pixels : (N, S, S, 3) uint8
+    pixels : (N, S, S, 3), or (N, K, S, S, 3) where the contract has K crops, uint8
         RGB, by the model's crop rule.
     refusals : (N,) str
         Why a frame was refused; empty where it was not.
@@ -84,18 +87,24 @@ def change_session(session: CropSession, change: str) -> CropSession:
 
     The grain is drawn by the session's name, so that the same session always looks the same, in whatever pool it is.
     """
-    from ratta.simulate import change_crops
-
     return CropSession(
         name=session.name,
         subject=session.subject,
         camera=f"{session.camera}+{change}",
         is_live=session.is_live,
         species=session.species,
-        pixels=change_crops(np.asarray(session.pixels), change, seed=zlib.crc32(session.name.encode())),
+        pixels=_changed(np.asarray(session.pixels), change, seed=zlib.crc32(session.name.encode())),
         refusals=session.refusals,
         t=session.t,
     )
+
+
+def _changed(pixels: npt.NDArray[np.uint8], change: str, *, seed: int) -> npt.NDArray[np.uint8]:
+    from ratta.simulate import change_crops
+
+    if pixels.ndim == 4:
+        return change_crops(pixels, change, seed=seed)
+    return np.stack([change_crops(pixels[:, k], change, seed=seed) for k in range(pixels.shape[1])], axis=1)
 
 
 def from_presentations(presentations: Iterable[Presentation], reader: CropReader) -> Iterator[CropSession]:
@@ -114,7 +123,9 @@ def from_presentations(presentations: Iterable[Presentation], reader: CropReader
         )
 
 
-def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str) -> tuple[CropSession, ...]:
+def write_pool(
+    folder: str | Path, sessions: Iterable[CropSession], *, key: str, skipped: Sequence[Skipped] = ()
+) -> tuple[CropSession, ...]:
     """Write sessions to a pool and open it; the manifest is written last, so an interrupted pool does not exist.
 
     Parameters
@@ -125,18 +136,20 @@ def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str)
         Written one by one; only one is in memory at a time.
     key : str
         What the pool was made from; `open_pool` compares it.
+    skipped : sequence of Skipped
+        What could not be read of the sessions; looked at when they have been written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pool.json").unlink(missing_ok=True)
     entries: list[dict[str, Any]] = []
     refusals, times = [np.array([], np.str_)], [np.array([], np.float64)]
-    size = 0
+    shape: tuple[int, ...] = ()
     with (folder / "pixels.bin").open("wb") as stream:
         for one in sessions:
-            size = size or one.pixels.shape[1]
-            if one.pixels.shape[1:] != (size, size, 3):
-                raise DataError(f"session {one.name}: expected crops ({size}, {size}, 3), got {one.pixels.shape[1:]}")
+            shape = shape or one.pixels.shape[1:]
+            if one.pixels.shape[1:] != shape:
+                raise DataError(f"session {one.name}: expected crops {shape}, got {one.pixels.shape[1:]}")
             stream.write(np.ascontiguousarray(one.pixels).tobytes())
             refusals.append(one.refusals)
             times.append(one.t)
@@ -146,8 +159,9 @@ def write_pool(folder: str | Path, sessions: Iterable[CropSession], *, key: str)
         raise DataError(f"pool {folder}: expected at least one session, got none")
     with (folder / "frames.npz").open("wb") as stream:
         np.savez(stream, refusals=np.concatenate(refusals), t=np.concatenate(times))
-    manifest = {"format": FORMAT, "key": key, "size": size, "sessions": entries}
-    (folder / "pool.json").write_text(json.dumps(manifest), encoding="utf-8")
+    unread = [{"file": str(one.path), "reason": one.reason} for one in skipped]
+    manifest = {"format": FORMAT, "key": key, "shape": shape, "sessions": entries, "skipped": unread}
+    replace_text(folder / "pool.json", json.dumps(manifest))
     return read_pool(folder)
 
 
@@ -164,6 +178,11 @@ def pool_key(folder: str | Path) -> str:
     return str(_manifest(Path(folder) / "pool.json")["key"])
 
 
+def pool_skipped(folder: str | Path) -> tuple[str, ...]:
+    """Return why each file was skipped that could not be read when a pool was cut."""
+    return tuple(str(one["reason"]) for one in _manifest(Path(folder) / "pool.json").get("skipped", ()))
+
+
 def read_pool(folder: str | Path) -> tuple[CropSession, ...]:
     """Open a pool; crops are mapped, not read.
 
@@ -174,13 +193,13 @@ def read_pool(folder: str | Path) -> tuple[CropSession, ...]:
     """
     folder = Path(folder)
     manifest = _manifest(folder / "pool.json")
-    size, entries = manifest["size"], manifest["sessions"]
+    entries, shape = manifest["sessions"], tuple(manifest["shape"])
     stops = np.cumsum([entry["frames"] for entry in entries])
-    expected = int(stops[-1]) * size * size * 3
+    expected = int(stops[-1]) * math.prod(shape)
     pixels_path = folder / "pixels.bin"
     if not pixels_path.is_file() or pixels_path.stat().st_size != expected:
         raise DataError(f"{pixels_path}: expected {expected} bytes of crops, got other; delete the pool and run again")
-    pixels = np.memmap(pixels_path, np.uint8, "r", shape=(int(stops[-1]), size, size, 3))
+    pixels = np.memmap(pixels_path, np.uint8, "r", shape=(int(stops[-1]), *shape))
     with (folder / "frames.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         refusals, times = archive["refusals"], archive["t"]
     found = []
@@ -192,10 +211,7 @@ def read_pool(folder: str | Path) -> tuple[CropSession, ...]:
 
 
 def _manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected the manifest of a pool, got: {error}") from error
+    manifest = read_json(path, holds="the manifest of a pool")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"{path}: expected format {FORMAT!r}, got other; delete the pool and run again")
     return manifest

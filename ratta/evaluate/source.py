@@ -52,8 +52,8 @@ def torch_source(bundle: Bundle, module: nn.Module, *, stored_name: Callable[[st
     calibration, contract = bundle.calibration, bundle.contract
     source = TorchSource(
         module=module.eval(),
-        mean=contract.mean,
-        std=contract.std,
+        mean=contract.input.mean,
+        std=contract.input.std,
         temperature=calibration.temperature,
         bias=calibration.bias,
         bundle=bundle,
@@ -82,7 +82,7 @@ def _value(
         return weights[stored]
     gamma, var = (bundle.affine[f"{unit}.{p}"].astype(np.float64) for p in ("gamma", "var"))
     back = np.divide(np.sqrt(var + 1e-3), gamma, out=np.zeros_like(gamma), where=np.abs(gamma) > 1e-12)
-    scale = np.array(bundle.contract.std) if name == next(iter(state)) else np.ones(1)
+    scale = np.array(bundle.contract.input.std) if name == next(iter(state)) else np.ones(1)
     return (weights[stored] * back[:, None, None, None] * scale[:, None, None]).astype(np.float32)
 
 

@@ -29,6 +29,7 @@ from ratta.evaluate.experiment import explain, parse_experiment
 from ratta.evaluate.plots import Series, line_chart, linear_axis
 from ratta.evaluate.results import interval, percent
 from ratta.evaluate.schedule import run_cells
+from ratta.outputs import replace_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -257,7 +258,7 @@ def suggested(trial: Any, key: str, one: Range) -> Any:
 def _write(points: tuple[Point, ...], folder: Path) -> None:
     keys = list(points[0].values)
     record = [{"values": p.values, "rows": [row.to_dict() for row in p.report.rows]} for p in points]
-    (folder / "sweep.json").write_text(json.dumps(clean(record), indent=1, allow_nan=False), encoding="utf-8")
+    replace_text(folder / "sweep.json", json.dumps(clean(record), indent=1, allow_nan=False))
     head = [*keys, "target", "stream", "method", "ACER % (95 %)", "APCER %", "BPCER %", "to No-TTA", "ms/frame"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for point in points:
@@ -265,8 +266,8 @@ def _write(points: tuple[Point, ...], folder: Path) -> None:
             cells = [str(point.values[key]) for key in keys] + [row.target, row.stream, row.label, interval(row.acer)]
             cells += [percent(row.apcer), percent(row.bpcer), interval(row.difference, signed=True)]
             lines.append(f"| {' | '.join([*cells, f'{row.ms_per_frame:.1f}'])} |")
-    (folder / "sweep.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    (folder / "sweep.html").write_text(_page(points, keys), encoding="utf-8")
+    replace_text(folder / "sweep.md", "\n".join(lines) + "\n")
+    replace_text(folder / "sweep.html", _page(points, keys))
 
 
 def _page(points: tuple[Point, ...], keys: list[str]) -> str:

@@ -10,21 +10,25 @@ import numpy.typing as npt
 from ratta.perception.resize import resize
 from ratta.records import Box
 
+MOST_LINES = 2048
+"""Of a square that leaves the frame; of a larger one, every second line or fewer are taken."""
+
 
 @dataclass(frozen=True, slots=True)
 class Square:
-    """A square of whole pixels inside a frame: its upper left corner and its side."""
+    """A square of whole pixels of a frame: its upper left corner and its side."""
 
     left: int
     top: int
     side: int
 
 
-def square_around(box: Box, *, scale: float, height: int, width: int) -> Square:
+def square_around(box: Box, *, scale: float, height: int, width: int, border: str = "shift") -> Square:
     """Return the square of side `scale * max(box.width, box.height)` around the center of a box.
 
-    It is shrunk to the shorter side of the frame and then shifted inside, so that every pixel of a crop comes from
-    the camera: a padded or mirrored border would be a pattern that only some faces have.
+    Under "shift" it is shrunk to the shorter side of the frame and then shifted inside, so that every pixel of a crop
+    comes from the camera: a padded or mirrored border would be a pattern that only some faces have. Under any other
+    border rule it stays where it is, for networks that were trained so.
 
     Parameters
     ----------
@@ -34,6 +38,8 @@ def square_around(box: Box, *, scale: float, height: int, width: int) -> Square:
         Side of the square over the longer side of the box.
     height, width : int
         Of the frame.
+    border : str
+        As in `ratta.contract.CropRule`.
 
     Examples
     --------
@@ -44,15 +50,21 @@ def square_around(box: Box, *, scale: float, height: int, width: int) -> Square:
     >>> square_around(Box(100, 100, 400, 400), scale=2, height=480, width=640)
     Square(left=10, top=0, side=480)
     """
-    side = max(1, min(round(scale * max(box.width, box.height)), height, width))
-    x, y = box.center
+    side, (x, y) = max(1, round(scale * max(box.width, box.height))), box.center
+    if border != "shift":
+        return Square(round(x - side / 2), round(y - side / 2), side)
+    side = min(side, height, width)
     left = min(max(round(x - side / 2), 0), width - side)
     top = min(max(round(y - side / 2), 0), height - side)
     return Square(left, top, side)
 
 
-def cut(frame: npt.NDArray[np.uint8], square: Square, *, size: int, color: str) -> npt.NDArray[np.uint8]:
+def cut(
+    frame: npt.NDArray[np.uint8], square: Square, *, size: int, color: str, border: str = "shift"
+) -> npt.NDArray[np.uint8]:
     """Cut a square out of an (H, W, 3) uint8 frame and resize it to (size, size, 3) uint8 RGB, C-contiguous.
+
+    What lies outside the frame is continued by the border rule.
 
     Examples
     --------
@@ -60,8 +72,31 @@ def cut(frame: npt.NDArray[np.uint8], square: Square, *, size: int, color: str) 
     >>> cut(frame, Square(0, 0, 200), size=128, color="bgr")[5, 5].tolist()
     [3, 2, 1]
     """
-    view = frame[square.top : square.top + square.side, square.left : square.left + square.side]
+    below, right = square.top + square.side, square.left + square.side
+    view = frame[max(square.top, 0) : max(below, 0), max(square.left, 0) : max(right, 0)]
+    if view.shape[:2] != (square.side, square.side):
+        view = _continued(frame, square, border)
     return resize(view, height=size, width=size, flip=color == "bgr")
+
+
+def _continued(frame: npt.NDArray[np.uint8], square: Square, border: str) -> npt.NDArray[np.uint8]:
+    """Cut a square that leaves the frame: lines outside are named by the lines inside that stand for them."""
+    rows, inside_rows = _lines(square.top, square.side, frame.shape[0], border)
+    columns, inside_columns = _lines(square.left, square.side, frame.shape[1], border)
+    view = frame[rows][:, columns]
+    if border == "black":
+        view[~inside_rows] = 0
+        view[:, ~inside_columns] = 0
+    return view
+
+
+def _lines(first: int, side: int, count: int, border: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    lines = np.arange(first, first + side, max(1, side // MOST_LINES))
+    inside = (lines >= 0) & (lines < count)
+    if border == "reflect" and count > 1:  # without repeating the edge, as OpenCV's BORDER_REFLECT_101
+        period = 2 * (count - 1)
+        lines = np.abs((lines + count - 1) % period - (count - 1))
+    return np.clip(lines, 0, count - 1), inside
 
 
 def within(box: Box, square: Square, *, size: int) -> Box:

@@ -1,4 +1,4 @@
-"""The eyes of an engine: a frame becomes the crop of one usable face, or a refusal with its reason."""
+"""The eyes of an engine: a frame becomes the crops of one usable face, or a refusal with its reason."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ratta.contract import CropRule
 from ratta.errors import InputError
 from ratta.perception.crop import cut, square_around, within
 from ratta.perception.freshness import Freshness
@@ -14,9 +15,14 @@ from ratta.perception.track import FaceTracker
 from ratta.records import Box, Crop, Face, Reason, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
+    from ratta.perception.crop import Square
     from ratta.perception.face import FaceDetector
+
+    Pixels = npt.NDArray[np.uint8]
 
 COLORS = ("bgr", "rgb")
 FROZEN = Refusal(
@@ -33,10 +39,8 @@ class Perception:
     Parameters
     ----------
     detector : FaceDetector
-    size : int
-        Side of the crop in pixels.
-    crop_scale : float
-        Side of the square that is cut out over the longer side of the face box.
+    crops : tuple of CropRule
+        Which crops to cut out, by the bundle's contract; light and focus are judged in the widest.
     limits : QualityLimits, optional
     redetect_s : float
         Longest time in seconds that `follow` goes without a detection.
@@ -51,7 +55,7 @@ class Perception:
     >>> class Nobody:
     ...     def detect(self, frame, *, color="bgr"):
     ...         return ()
-    >>> perception = Perception(detector=Nobody(), size=128, crop_scale=1.5)
+    >>> perception = Perception(detector=Nobody(), crops=(CropRule(size=128, scale=1.5),))
     >>> perception.look(np.full((480, 640, 3), 127, np.uint8)).reason
     <Reason.NO_FACE: 'no face'>
     """
@@ -60,20 +64,17 @@ class Perception:
         self,
         *,
         detector: FaceDetector,
-        size: int,
-        crop_scale: float,
+        crops: tuple[CropRule, ...],
         limits: QualityLimits | None = None,
         redetect_s: float = 0.5,
     ) -> None:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 16:
-            raise InputError(f"size: expected a whole number of pixels, at least 16, got {size!r}")
-        if not 1 <= crop_scale <= 10:
-            raise InputError(f"crop_scale: expected a number in [1, 10], got {crop_scale!r}")
+        if not crops or not all(isinstance(rule, CropRule) for rule in crops):
+            raise InputError(f"crops: expected crop rules, at least one, got {crops!r}")
         self.detector = detector
-        self.size = size
-        self.crop_scale = crop_scale
+        self.crops = crops
         self.limits = limits or QualityLimits()
         self.redetect_s = redetect_s
+        self._widest = max(range(len(crops)), key=lambda number: crops[number].scale)
         self._tracker = FaceTracker(detector=detector, redetect_s=redetect_s)
         self._freshness = Freshness()
         self.reset()
@@ -128,11 +129,21 @@ class Perception:
         height, width = frame.shape[:2]
         return check_face(faces, height=height, width=width, limits=self.limits)
 
-    def _crop(self, frame: npt.NDArray[np.uint8], face: Face, color: str) -> Crop | Refusal:
+    def _crop(self, frame: Pixels, face: Face, color: str) -> Crop | Refusal:
         height, width = frame.shape[:2]
-        square = square_around(face.box, scale=self.crop_scale, height=height, width=width)
-        pixels = cut(frame, square, size=self.size, color=color)
-        return check_light(pixels, within(face.box, square, size=self.size), self.limits) or Crop(pixels, face)
+        squares = [
+            square_around(face.box, scale=rule.scale, height=height, width=width, border=rule.border)
+            for rule in self.crops
+        ]
+        rule, square = self.crops[self._widest], squares[self._widest]
+        widest = cut(frame, square, size=rule.size, color=color, border=rule.border)
+        refused = check_light(widest, within(face.box, square, size=rule.size), self.limits)
+        return refused or Crop(tuple(self._cut_all(frame, squares, color, widest)), face)
+
+    def _cut_all(self, frame: Pixels, squares: list[Square], color: str, widest: Pixels) -> Iterator[Pixels]:
+        for number, (rule, square) in enumerate(zip(self.crops, squares, strict=True)):
+            known = number == self._widest
+            yield widest if known else cut(frame, square, size=rule.size, color=color, border=rule.border)
 
 
 def check_color(color: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Up to this many taps, weights in 256ths are within one grey level of exact ones whatever the picture shows:
-# rounding by largest remainder moves at most taps / 4 of 256 parts from one tap to another.
-_MAX_FIXED_POINT_TAPS = 4
+_BAND = 4
+"""Output columns that the second pass makes at once: a product small enough to waste little on zeros."""
+_BLOCK_BYTES = 1 << 20
+"""Input that the first pass gathers at once."""
 
 
 def resize(pixels: npt.NDArray[np.uint8], *, height: int, width: int, flip: bool = False) -> npt.NDArray[np.uint8]:
@@ -42,13 +44,12 @@ def resize(pixels: npt.NDArray[np.uint8], *, height: int, width: int, flip: bool
     >>> resize(picture, height=1, width=1).tolist()
     [[[5, 10, 20]]]
     """
-    columns = pixels.shape[1]
-    down, across = _taps(len(pixels), height), _taps(columns, width)
-    rows = _blend(pixels.reshape(len(pixels), -1), down.lines, down.parts)
-    turned = rows.reshape(height, columns, 3).transpose(1, 2, 0)[:, :: -1 if flip else 1]
-    blended = _blend(turned.astype(np.float32, order="C").reshape(columns, -1), across.lines, across.weights)
+    rows = _blend_rows(pixels, height)
+    blended = _scratch.array("blended", (height, width * 3), np.float32)
+    for source, target, weights in _bands(pixels.shape[1], width, flip):
+        np.matmul(rows[:, source], weights, out=blended[:, target])
     blended += np.float32(0.5)
-    return np.ascontiguousarray(blended.astype(np.uint8).reshape(width, 3, height).transpose(2, 0, 1))
+    return blended.astype(np.uint8).reshape(height, width, 3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,35 +60,96 @@ class _Taps:
     ----------
     lines : (n_out, taps) intp
     parts : (n_out, taps) uint16 or float32
-        For the first pass, from grey levels to 256ths of them; rows sum to 256, so that a blend of bytes fits 16 bits.
-    weights : (n_out, taps) float32
-        For the second pass, back to grey levels; rows sum to 1 / 256.
+        From grey levels to 256ths of them; rows sum to 256, so that a blend of bytes fits 16 bits.
     """
 
     lines: npt.NDArray[np.intp]
     parts: npt.NDArray[np.uint16] | npt.NDArray[np.float32]
-    weights: npt.NDArray[np.float32]
 
 
-def _blend(
-    lines: npt.NDArray[Any], chosen: npt.NDArray[np.intp], weights: npt.NDArray[np.uint16] | npt.NDArray[np.float32]
-) -> npt.NDArray[Any]:
-    """Return `sum_k weights[i, k] * lines[chosen[i, k]]`, (n_out, m), of `lines` (n_in, m)."""
-    if weights.dtype == np.uint16:
-        return np.asarray(np.einsum("ik,ikm->im", weights, lines[chosen]))
-    return np.asarray(np.matmul(weights[:, None], lines[chosen].astype(np.float32, copy=False))[:, 0])
+class _Scratch(threading.local):
+    """Memory that calls of one thread use again: fresh pages would cost more than the arithmetic."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, type], npt.NDArray[Any]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: type) -> npt.NDArray[Any]:
+        """Return an array of any content."""
+        count = int(np.prod(shape))
+        held = self._held.get((name, dtype))
+        if held is None or held.size < count:
+            held = self._held[name, dtype] = np.empty(count, dtype)
+        return held[:count].reshape(shape)
+
+
+_scratch = _Scratch()
+
+
+def _blend_rows(pixels: npt.NDArray[np.uint8], height: int) -> npt.NDArray[np.float32]:
+    """Return `sum_k parts[i, k] * pixels[lines[i, k]]`, (height, W * 3) in 256ths of grey levels."""
+    taps, lines = _taps(len(pixels), height), _scratch.array("lines", pixels.shape, np.uint8)
+    np.copyto(lines, pixels)  # `take` would copy the view anew for every block
+    lines = lines.reshape(len(pixels), -1)
+    width, count = lines.shape[1], taps.lines.shape[1]
+    rows: npt.NDArray[np.float32] = _scratch.array("rows", (height, width), np.float32)
+    step = max(1, _BLOCK_BYTES // (count * width))
+    for first in range(0, height, step):
+        part = slice(first, min(first + step, height))
+        chosen = _scratch.array("chosen", (part.stop - first, count, width), np.uint8)
+        np.take(lines, taps.lines[part], axis=0, out=chosen, mode="clip")
+        if taps.parts.dtype == np.uint16:
+            sums = _scratch.array("sums", (part.stop - first, width), np.uint16)
+            rows[part] = np.einsum("ik,ikm->im", taps.parts[part], chosen, out=sums)
+        else:
+            np.einsum("ik,ikm->im", taps.parts[part], chosen, out=rows[part])
+    return rows
 
 
 @lru_cache(maxsize=128)
 def _taps(n_in: int, n_out: int) -> _Taps:
-    first, weights = _area_weights(n_in, n_out) if n_in > n_out else _bilinear_weights(n_in, n_out)
-    lines = np.minimum(first[:, None] + np.arange(weights.shape[1]), n_in - 1)
-    fixed = weights.shape[1] <= _MAX_FIXED_POINT_TAPS
-    parts = _largest_remainder(weights) if fixed else (256 * weights).astype(np.float32)
-    taps = _Taps(lines=lines, parts=parts, weights=(weights / 256).astype(np.float32))
-    for array in (taps.lines, taps.parts, taps.weights):
+    lines, weights = _weights(n_in, n_out)
+    parts, exact = _largest_remainder(weights), 256 * weights
+    # What rounding moves from one tap to another shifts a grey level by at most so many 256ths of 255.
+    fixed = np.abs(parts - exact).sum(axis=1).max() / 2 <= 1
+    taps = _Taps(lines=lines, parts=parts if fixed else exact.astype(np.float32))
+    for array in (taps.lines, taps.parts):
         array.setflags(write=False)
     return taps
+
+
+@lru_cache(maxsize=32)
+def _bands(n_in: int, n_out: int, flip: bool) -> tuple[tuple[slice, slice, npt.NDArray[np.float32]], ...]:
+    """Cut the second pass into products of few columns: which make which, and how, from 256ths to grey levels.
+
+    A whole matrix would be zeros but for a diagonal band. The channels change places in the weights, so that reversing
+    them costs nothing. The last product may overlap the one before.
+    """
+    lines, weights = _weights(n_in, n_out)
+    count = min(_BAND, n_out)
+    firsts = np.minimum(np.arange(0, n_out, count), n_out - count)
+    members = firsts[:, None] + np.arange(count)
+    wide = int((lines[members[:, -1], -1] - lines[firsts, 0]).max()) + 1
+    lows = np.minimum(lines[firsts, 0], n_in - wide)
+    shares = np.zeros((len(firsts), wide, count), np.float32)
+    inside, parts = lines[members] - lows[:, None, None], (weights[members] / 256).astype(np.float32)
+    for tap in range(lines.shape[1]):  # one after the other: at an edge, two may be the same line
+        shares[np.arange(len(firsts))[:, None], inside[..., tap], np.arange(count)] += parts[..., tap]
+    spread = np.zeros((len(firsts), wide, 3, count, 3), np.float32)
+    for channel in range(3):
+        spread[:, :, channel, :, 2 - channel if flip else channel] = shares
+    matrices = spread.reshape(len(firsts), 3 * wide, 3 * count)
+    matrices.setflags(write=False)
+    return tuple(
+        (slice(3 * low, 3 * (low + wide)), slice(3 * first, 3 * (first + count)), matrix)
+        for low, first, matrix in zip(lows.tolist(), firsts.tolist(), matrices, strict=True)
+    )
+
+
+@lru_cache(maxsize=4)
+def _weights(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Input lines and weights of every output line, both (n_out, taps); rows of weights sum to 1."""
+    first, weights = _area_weights(n_in, n_out) if n_in > n_out else _bilinear_weights(n_in, n_out)
+    return np.minimum(first[:, None] + np.arange(weights.shape[1]), n_in - 1), weights
 
 
 def _area_weights(n_in: int, n_out: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:

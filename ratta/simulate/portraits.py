@@ -7,6 +7,7 @@ a larger canvas, so that a scene of any kind can be put behind it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ratta.errors import DataError, InputError
+from ratta.errors import DataError, InputError, SourceError
+from ratta.files import hidden, natural, printable, read_text
+from ratta.media import picture as media
+from ratta.outputs import replace_text
 
 Box = tuple[float, float, float, float]
 Rgb = NDArray[np.uint8]
@@ -151,12 +155,10 @@ def read_picture(path: Path) -> Rgb:
     DataError
         If the file is missing or is no picture that can be decoded.
     """
-    data = np.fromfile(path, dtype=np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None:
-        raise DataError(
-            f"{path.name}: expected a readable picture, got a corrupt or missing file; remove or replace it"
-        )
+    try:
+        picture = media.read_picture(path)
+    except SourceError as error:
+        raise DataError(f"{error}; remove or replace it") from error
     return np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
 
 
@@ -172,7 +174,8 @@ def prepare_portraits(
     Parameters
     ----------
     folder : path
-        Portraits, one per person, ``*.jpg`` or ``*.png``; the file name is the person's identity.
+        Portraits, one per person, such as ``*.jpg``; the file name is the person's identity. One that cannot be read
+        is left out, with a warning in the log that names it.
     cache : path
         Folder to write ``cutouts.npy``, ``boxes.npy`` and ``names.txt`` into.
     detect : callable
@@ -183,9 +186,10 @@ def prepare_portraits(
     Raises
     ------
     DataError
-        If the folder holds no pictures, one is corrupt, or no face is found in any.
+        If the folder holds no pictures, none can be read, or no face is found in any.
     """
-    paths = sorted(p for p in Path(folder).glob("*") if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    entries = sorted((p for p in Path(folder).glob("*") if not hidden(p)), key=natural)
+    paths = [p for p in entries if p.suffix.lower() in media.PICTURE_SUFFIXES | media.OTHER_SUFFIXES]
     if not paths:
         raise DataError(f"{Path(folder).name}: expected portraits (*.jpg, *.png), got none; check the folder")
     target = Path(cache)
@@ -197,7 +201,7 @@ def prepare_portraits(
     if not names:
         raise DataError(f"{Path(folder).name}: expected portraits with a face, found no face in {len(paths)} pictures")
     np.save(target / "boxes.npy", np.asarray(boxes, np.float32))
-    (target / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    replace_text(target / "names.txt", "\n".join(names) + "\n")
     return target
 
 
@@ -210,12 +214,16 @@ def _fill(
     names: list[str] = []
     boxes: list[Box] = []
     for done, path in enumerate(paths, 1):
-        picture = read_picture(path)
+        try:
+            picture = read_picture(path)
+        except DataError as error:
+            logging.getLogger("ratta.simulate").warning("skipped: %s", error)
+            continue
         box = detect(picture)
         if box is not None:
             cutout = cut_out(picture, box)
             canvases[len(names)] = cutout.rgba
-            names.append(path.stem)
+            names.append(printable(path.stem))  # one name, one line
             boxes.append(cutout.box)
         if on_progress is not None:
             on_progress(done, len(paths))
@@ -236,7 +244,7 @@ class PortraitBank:
     def __init__(self, cache: str | Path, *, keep: Iterable[str] | None = None) -> None:
         folder = Path(cache)
         try:
-            names = (folder / "names.txt").read_text(encoding="utf-8").split()
+            names = read_text(folder / "names.txt").splitlines()
             boxes = np.load(folder / "boxes.npy", allow_pickle=False)
             self._canvases = np.load(folder / "cutouts.npy", mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:

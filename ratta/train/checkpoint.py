@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ratta.errors import TrainingError
+from ratta.errors import OutputError, TrainingError
+from ratta.outputs import replace_file
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> Path:
@@ -36,16 +36,9 @@ def write_atomically(path: Path, data: bytes) -> Path:
     TrainingError
         If the disk is full or the folder cannot be written; the older file is untouched.
     """
-    partial = path.with_suffix(path.suffix + ".partial")
     try:
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
+        return replace_file(path, data)
+    except OutputError as error:
         raise TrainingError(
             f"{path.name}: expected room to write {len(data)} bytes, got {error}; free space"
         ) from error
-    return path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ratta.bundle import Contract
+from ratta.contract import Contract
 from ratta.errors import DataError, InputError, SourceError, TrainingError
 from ratta.evaluate.domains import prepare_pool
 from ratta.evaluate.experiment import Domain, Name, explain
@@ -234,7 +234,7 @@ def parse_training(values: Mapping[str, Any], *, where: str) -> TrainingExperime
 
 def contract_of(settings: TrainingExperiment) -> Contract:
     """How crops are made for this experiment's networks."""
-    return Contract(size=settings.size, crop_scale=settings.crop_scale, mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))
+    return Contract.native(size=settings.size, scales=(settings.crop_scale,))
 
 
 def read_parts(

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ratta.bundle import Bundle, Contract, write_bundle
-from ratta.calibrate import SourceReadings, calibrate, read_sources, source_statistics
-from ratta.inference import OrtSession, Session
+from ratta.bundle import Bundle, write_bundle
+from ratta.calibration import SourceReadings, calibrate, read_sources
+from ratta.contract import Contract
+from ratta.inference import Network, OrtSession
 from ratta.metrics import ScoreSet, Summary, Threshold, summary
 from ratta.simulate import SPECIES, PortraitBank, crop_face, simulate_capture
 from ratta.train.pool import Producer
@@ -92,36 +93,36 @@ def ship(
     graph = (exported / "model.onnx").read_bytes()
     with np.load(exported / "affine.npz", allow_pickle=False) as archive:
         affine = {key: archive[key] for key in archive.files if "." in key}
-    session, size = OrtSession(graph), int(facts["input"]["size"])
+    size, std = int(facts["input"]["size"]), float(facts["normalisation"]["std"])
+    contract = Contract.native(size=size, scales=(crop_scale,), std=std)
+    network = Network(OrtSession(graph), contract)
     calibration = calibrate(
-        judged_readings(session, development),
+        judged_readings(network, development),
         origin="the teachers' verdict on distillation inputs of development identities",
         live_policy=LIVE_POLICY,
         spoof_policy=SPOOF_POLICY,
     )
-    captures = captured_readings(session, development, crop_scale=crop_scale, size=size)
+    captures = captured_readings(network, development, crop_scale=crop_scale, size=size)
     scores = 1 / (1 + np.exp(-(captures.margins / calibration.temperature + calibration.bias)))
     figures = summary(
         ScoreSet(live_scores=scores, is_live=captures.is_live, species=captures.species, subjects=captures.subjects),
         Threshold(calibration.live_threshold, LIVE_POLICY, calibration.origin),
     )
-    std = float(facts["normalisation"]["std"])
     bundle = write_bundle(
         folder,
         name=name,
         version=version,
         licence="Apache-2.0",
-        contract=Contract(size=size, crop_scale=crop_scale, mean=(0.0, 0.0, 0.0), std=(std, std, std)),
+        contract=contract,
         calibration=calibration,
         graph=graph,
         affine=affine,
-        statistics=source_statistics(captures),
         card=_filled(template, name=name, figures=_figures(figures), real=real, facts=_facts(facts)),
     )
     return bundle, figures
 
 
-def judged_readings(session: Session, development: Development) -> SourceReadings:
+def judged_readings(network: Network, development: Development) -> SourceReadings:
     """Run the network over distillation inputs; the label is the teachers' verdict, where they are sure."""
     rng = np.random.default_rng(development.seed)
 
@@ -134,10 +135,10 @@ def judged_readings(session: Session, development: Development) -> SourceReading
                 species = "" if live else "judged spoof"
                 yield batch.pixels[index].numpy(), live, species, "mixed", f"{start + index}"
 
-    return read_sources(session, samples())
+    return read_sources(network, samples())
 
 
-def captured_readings(session: Session, development: Development, *, crop_scale: float, size: int) -> SourceReadings:
+def captured_readings(network: Network, development: Development, *, crop_scale: float, size: int) -> SourceReadings:
     """Run the network over simulated captures, as many of each species."""
     rng, portraits = np.random.default_rng(development.seed), development.portraits
 
@@ -149,7 +150,7 @@ def captured_readings(session: Session, development: Development, *, crop_scale:
             live = species == "live"
             yield crop, live, "" if live else species, portraits.names[person], f"{index}"
 
-    return read_sources(session, samples())
+    return read_sources(network, samples())
 
 
 def _filled(template: str, **parts: str) -> str:

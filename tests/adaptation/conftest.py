@@ -1,153 +1,124 @@
-"""A toy model whose every number can be reckoned by hand.
+"""A toy network that reads its answer off a crop of one colour, so that every number can be reckoned by hand."""
 
-A crop is of one colour: red / 16 and green / 16 are its cut feature, its embedding, and (10 more) its hidden feature;
-the logits are the hidden feature and 1. So the log-odds of a crop (spoof, live) are `live - spoof`.
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
-from ratta.adaptation.drift import DriftReference
-from ratta.adaptation.gate import GateLimits
-from ratta.adaptation.guard import Canaries
-from ratta.adaptation.kept import Attempt, Kept
-from ratta.adaptation.model import SourceModel
-from ratta.adaptation.reference import Reference
-from ratta.adaptation.update import Moments, Stem, StemReference
-from ratta.errors import InputError
-from ratta.records import Reading
+from ratta.adaptation.budget import Allowance, Budget
+from ratta.adaptation.controller import Controller
+from ratta.adaptation.source import SourceReference, Space
+from ratta.decision import Policy
+from ratta.records import Reading, logit
 
 SIZE = 4
-SOURCE = {
-    "features.12.gamma": np.ones(2, np.float32),
-    "features.12.beta": np.zeros(2, np.float32),
-    "classifier.0.weight": np.eye(2, dtype=np.float32),
-    "classifier.0.bias": np.full(2, 10, np.float32),  # far up where hardswish is the identity
-    "classifier.2.weight": np.eye(2, dtype=np.float32),
-    "classifier.2.bias": np.ones(2, np.float32),
-}
-PROTOTYPES = np.array([[5.0, 2.0], [2.0, 5.0]])
+POLICY = Policy(live_threshold=0.6, spoof_threshold=0.4)
+LIVE_LOGIT = logit(POLICY.live_threshold)
+PLENTY = Allowance(refill_per_s=1e3, capacity=1e6, per_session=1e6, per_hour=1e9, per_day=1e9)
+ME, STRANGER, SCREEN = (140, 140), (180, 100), (30, 220)
+"""Where embeddings lie: the owner, another person, and an attack that the source takes for live."""
 
 
-class ToyTail:
-    """Affine, linear, linear; as picky about shapes as the real one."""
+def crop(red: float, green: float, blue: float) -> tuple[np.ndarray, ...]:
+    """Crops of a frame that the toy network reads as `z = (red, green) / 16` and log-odds `(blue - 100) / 16`."""
+    return (np.full((SIZE, SIZE, 3), (red, green, blue), np.uint8),)
+
+
+class ToyNetwork:
+    """Reads the colour of the first pixel; counts its runs."""
 
     def __init__(self) -> None:
-        self.source = {name: value.copy() for name, value in SOURCE.items()}
+        self.runs = 0
 
-    def forward(self, cuts: np.ndarray, p: Any) -> SimpleNamespace:
-        if cuts.ndim != 4 or cuts.shape[1:] != (2, 1, 1):
-            raise InputError(f"tail.forward: expected (N, 2, 1, 1), got {cuts.shape}")
-        x = cuts[:, :, 0, 0]
-        embedding = x * p["features.12.gamma"] + p["features.12.beta"]
-        hidden = embedding @ p["classifier.0.weight"].T + p["classifier.0.bias"]
-        logits = hidden @ p["classifier.2.weight"].T + p["classifier.2.bias"]
-        return SimpleNamespace(logits=logits, x=x, embedding=embedding, hidden=hidden, parameters=p)
+    def read(self, pixels: tuple[np.ndarray, ...]) -> Reading:
+        self.runs += 1
+        red, green, blue = pixels[0][0, 0].astype(float).tolist()
+        live_logit = (blue - 100) / 16
+        embedding = np.array([red / 16, green / 16], np.float32)
+        return Reading(np.array([0, live_logit], np.float32), embedding, None, live_logit)
 
-    def backward(self, trace: Any, dlogits: np.ndarray, into: dict[str, Any] | None) -> dict[str, Any]:
-        into = {} if into is None else into
-        dhidden = dlogits @ trace.parameters["classifier.2.weight"]
-        dembedding = dhidden @ trace.parameters["classifier.0.weight"]
-        for name, value in (
-            ("classifier.2.weight", dlogits.T @ trace.hidden),
-            ("classifier.2.bias", dlogits.sum(0)),
-            ("classifier.0.weight", dhidden.T @ trace.embedding),
-            ("classifier.0.bias", dhidden.sum(0)),
-            ("features.12.gamma", (dembedding * trace.x).sum(0)),
-            ("features.12.beta", dembedding.sum(0)),
-        ):
-            into[name] = into.get(name, 0) + value
-        return into
 
-    def fold(self, parameters: Any) -> dict[str, np.ndarray]:
-        return dict(parameters)
+SOURCE = SourceReference(Space(np.full(2, 120 / 16, np.float32), np.eye(2, dtype=np.float32)))
+
+
+def make_controller(**arguments) -> Controller:
+    """Make a controller over the toy, with all the budget it may want once `t` has gone on."""
+    return Controller(
+        arguments.pop("network", None) or ToyNetwork(),
+        arguments.pop("reference", SOURCE),
+        live_logit=LIVE_LOGIT,
+        budget=arguments.pop("budget", None) or Budget(watts=1.0, time=PLENTY),
+        clock=arguments.pop("clock", lambda: 0.0),
+        **arguments,
+    )
 
 
 @dataclass
-class ToyNetwork:
-    """The graph with other weights in force; counts what it is asked."""
+class Stream:
+    """Attempts one after the other on one controller, on a clock of their own."""
 
-    weights: dict[str, np.ndarray]
-    asked: int = 0
+    adapter: Controller
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    t: float = 0.0
 
-    def read(self, pixels: np.ndarray) -> Reading:
-        self.asked += 1
-        scale = self.weights.get("features.0.weight", np.ones((2, 3, 3, 3)))[:, 0, 0, 0]
-        cut = pixels.mean((0, 1))[:2] / 16 * scale + self.weights.get("features.0.bias", np.zeros(2))
-        trace = ToyTail().forward(cut.astype(np.float32)[None, :, None, None], {**SOURCE, **self.weights})
-        [spoof, live] = trace.logits[0]
-        return Reading(trace.logits[0], trace.embedding[0], cut.astype(np.float32)[:, None, None], float(live - spoof))
+    def __post_init__(self) -> None:
+        self.adapter.idle(self.t)  # the budget's clock begins
 
+    def attempt(self, place=ME, *, blue: float = 180, frames: int = 8, spread: float = 4.0):
+        """Play an attempt to its end; what it was answered, as pairs (source's log-odds, answer's)."""
+        attempt, answers = self.adapter.begin(), []
+        for _ in range(frames):
+            self.t += 0.25
+            colour = np.clip((*(np.array(place) + self.rng.normal(0, spread, 2)), blue + self.rng.normal(0, 4)), 0, 255)
+            pixels = crop(*colour)
+            source = ToyNetwork().read(pixels).live_logit
+            answers.append((source, self.adapter.read(attempt, pixels, t=self.t).live_logit))
+        self.adapter.end(attempt, t=self.t)
+        return attempt, answers
 
-class Toy:
-    """Model, reference, and frames for them."""
-
-    def __init__(self) -> None:
-        self.model = SourceModel(
-            network=ToyNetwork({}),
-            open_network=lambda weights: ToyNetwork(dict(weights)),
-            stem=Stem(np.ones((2, 3, 3, 3), np.float32), np.zeros(2, np.float32), mean=(0, 0, 0), std=(1, 1, 1)),
-            tail=ToyTail(),
-            size=SIZE,
-            temperature=1.0,
-            bias=0.0,
-            threshold_logit=0.0,
-        )
-        kinds = {"live": (2.0, 5.0), "print": (5.0, 2.0), "replay": (4.0, 3.0)}
-        species = np.repeat(list(kinds), (20, 10, 9))
-        self.reference = Reference(
-            limits=GateLimits(live_above=2.0, spoof_below=-2.0, live_margin=0.5, spoof_margin=0.5, view_sd=0.5),
-            prototypes=PROTOTYPES,
-            variance=np.ones(2),
-            precision=np.eye(2),
-            hidden_prototypes=PROTOTYPES + 10,
-            hidden_precision=np.eye(2),
-            wide_median=1.0,
-            stem=StemReference(PROTOTYPES.copy(), np.zeros((2, 2))),
-            camera_mean=np.zeros(4),
-            camera_variance=np.ones(4),
-            fisher={name: np.ones_like(value) for name, value in SOURCE.items()},
-            canaries=Canaries(np.array([kinds[s] for s in species], np.float16)[:, :, None, None], species),
-            agreement=0.99,
-            overturn_rate=0.01,
-            drift=DriftReference(np.sort(np.random.default_rng(1).random((3, 50))), 1.0, 2.0, 3.0),
-        )
-
-    def kept(self, spoof: float, live: float) -> Kept:
-        """A frame that the source answered, with its moments."""
-        pixels = np.zeros((SIZE, SIZE, 3), np.uint8)
-        pixels[:, :, 0], pixels[:, :, 1] = round(16 * spoof), round(16 * live)
-        moments = Moments(np.array([spoof, live], np.float32), np.ones(2, np.float32))
-        return Kept(pixels, 0.0, 0, {0: self.model.network.read(pixels)}, moments)
-
-    def frame(self, *, is_live: bool, camera: float = 0.0) -> Kept:
-        """A frame at its class's prototype, seen by a camera that adds as much to both features."""
-        spoof, live = PROTOTYPES[int(is_live)] + camera
-        return self.kept(spoof, live)
-
-    def attempt(self, number: int, *frames: Kept, confirmed: bool | None = None) -> Attempt:
-        return Attempt(number, max_frames=16, min_gap_s=0.0, confirmed=confirmed, frames=list(frames))
+    def session(self, place=ME, *, confirmed: bool | None = None, **how):
+        """Play an attempt, confirm it where something is known, and let all be learnt; its answers."""
+        attempt, answers = self.attempt(place, **how)
+        if confirmed is not None:
+            self.adapter.confirm(attempt, is_live=confirmed)
+        self.t += 100
+        self.adapter.idle(self.t)
+        return answers
 
 
-def run(work: Any) -> tuple[Any, list[Any]]:
-    """Do all the work; give the result, and the steps that were announced."""
-    steps = []
-    while True:
-        try:
-            steps.append(next(work))
-        except StopIteration as end:
-            return end.value, steps
+def lowered_share(answers) -> float:
+    """Share of the answers that differ from the source's."""
+    return float(np.mean([answer < source for source, answer in answers]))
+
+
+@pytest.fixture(scope="session")
+def toy() -> SimpleNamespace:
+    """All of the above, for tests."""
+    return SimpleNamespace(
+        crop=crop,
+        Network=ToyNetwork,
+        controller=make_controller,
+        Stream=Stream,
+        lowered=lowered_share,
+        source=SOURCE,
+        policy=POLICY,
+        live_logit=LIVE_LOGIT,
+        plenty=PLENTY,
+        me=ME,
+        stranger=STRANGER,
+        screen=SCREEN,
+    )
 
 
 @pytest.fixture
-def toy() -> Toy:
-    return Toy()
+def stream() -> Stream:
+    return Stream(make_controller())
 
 
-@pytest.fixture(name="run")
-def run_fixture() -> Any:
-    return run
+@pytest.fixture
+def learnt(stream) -> Stream:
+    """A stream whose anchors have learnt twenty confirmed sessions of one person."""
+    for _ in range(20):
+        stream.session(confirmed=True)
+    return stream

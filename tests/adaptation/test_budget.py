@@ -141,13 +141,74 @@ def test_two_hiccups_among_many_steps_correct_nothing():
     assert budget.correction == 1.0
 
 
-def test_a_correction_is_forgotten_after_a_day():
-    """A busy hour does not end adaptation for good."""
+@pytest.mark.parametrize("spent_ms", [400.0, 4000.0, 4e6])
+def test_preempted_steps_never_make_later_ones_too_large(spent_ms):
+    """A busy machine waits until the bucket is full and no longer, and a day later pays what it did before."""
     budget = full()
     for i in range(3):
+        step = budget.reserve(4.0, t=1000.0 + 20 * i)
+        if isinstance(step, Reservation):
+            budget.settle(step, 400.0)
+    budget.settle(budget.reserve(4.0, t=2000.0), spent_ms)
+    repaid_s = 2000.0 + spent_ms / 50 + 10
+    step = budget.reserve(4.0, t=repaid_s)
+    assert isinstance(step, Reservation)
+    assert (WIDE.most, 0) == (step.limit_ms, budget.refused[Shortage.TOO_LARGE])
+    budget.settle(step, 4.0)
+    step = budget.reserve(4.0, t=repaid_s + 86_401)
+    assert isinstance(step, Reservation)
+    assert step.limit_ms == 6.0
+
+
+def test_no_measured_cost_makes_a_step_too_large():
+    """The energy's own bucket caps the energy's reservation, the time's the time's."""
+    energy = Allowance(refill_per_s=100.0, capacity=900.0, per_session=1e9, per_hour=1e9, per_day=1e9)
+    budget = full(energy=energy)
+    for i in range(3):
         spend(budget, 4.0, 400.0, t=1000.0 + 20 * i)
-    assert budget.reserve(4.0, t=2000.0) is Shortage.TOO_LARGE
-    assert isinstance(budget.reserve(4.0, t=2000.0 + 86_400), Reservation)
+    step = budget.reserve(4.0, t=2000.0)
+    assert isinstance(step, Reservation)
+    assert (step.limit_ms, step.limit_mj) == (500.0, 900.0)
+
+
+@pytest.mark.parametrize("name", ["capacity", "per_session", "per_hour", "per_day"])
+def test_the_largest_step_is_what_the_smallest_bound_lets_through(name):
+    """Exactly that much is admitted, and no more."""
+    allowance = replace(WIDE, **{"capacity": 5000.0, name: 80.0})
+    assert allowance.most == 80.0
+    budget = full(allowance, margin=1.0)
+    assert budget.reserve(80.001, t=1000.0) is Shortage.TOO_LARGE
+    assert isinstance(budget.reserve(80.0, t=1000.0), Reservation)
+
+
+def test_what_can_never_be_saved_up_is_too_large_from_the_start():
+    """A calibrated cost beyond the bucket is refused as such: no time would help."""
+    assert full().reserve(400.0, t=1000.0) is Shortage.TOO_LARGE
+
+
+@pytest.mark.parametrize("first_t", [0.0, 1000.0, 1e9])
+def test_a_clock_that_began_anew_neither_fills_nor_goes_back(first_t):
+    """From the first `t` on, whatever it is, time passes as usual; what was saved and spent stays."""
+    budget = full()
+    spend(budget, 300.0, 450.0, t=1000.0)
+    budget.begin_clock()
+    budget.advance(first_t)
+    assert (budget.level_ms, budget.spent_ms) == (50.0, 450.0)
+    budget.advance(first_t + 1.0)
+    assert budget.level_ms == 100.0
+    with pytest.raises(InputError, match="time never goes back"):
+        budget.advance(first_t)
+
+
+def test_caps_hold_over_a_clock_that_began_anew():
+    """The hour is counted in seconds that passed, on either clock."""
+    budget = full(replace(WIDE, per_hour=100.0))
+    assert spend(budget, 60.0, 60.0, t=1000.0)
+    budget.advance(1000.0 + 1800)
+    budget.begin_clock()
+    assert budget.reserve(60.0, t=0.0) is Shortage.HOUR
+    assert budget.reserve(60.0, t=1799.0) is Shortage.HOUR
+    assert isinstance(budget.reserve(60.0, t=1861.0), Reservation)
 
 
 def test_a_fast_device_reserves_no_less_than_calibrated():

@@ -2,15 +2,13 @@ import json
 import math
 import os
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from ratta.adaptation.budget import Allowance, allowance_for
-from ratta.adaptation.task import INFERENCES
 from ratta.bench import main
 from ratta.bench.budget import PIPELINE, Advice, advise, goals, render_advice
-from ratta.bench.rehearsal import LATE_TRIAL, NAMES, TONE_TRIAL
+from ratta.bench.rehearsal import PIECES, READ, REFIT, STUDY, VIEW
 from ratta.bench.schema import from_json
 from ratta.bench.timing import Spread
 from ratta.errors import InputError
@@ -27,15 +25,14 @@ def advice(adaptable: Path) -> Advice:
 
 
 def test_every_piece_is_rehearsed(advice: Advice) -> None:
-    """Each kind of work that the budget knows, both trials, and a camera's frame; all of them take time."""
-    assert {*NAMES.values(), TONE_TRIAL, LATE_TRIAL, PIPELINE} == set(advice.pieces)
-    assert set(NAMES) == set(INFERENCES)
+    """Each kind of work that the budget knows, and a camera's frame; all of them take time."""
+    assert {READ, VIEW, REFIT, STUDY, PIPELINE} == set(advice.pieces)
     assert all(piece.min > 0 for piece in advice.pieces.values())
 
 
 def test_no_piece_costs_more_than_it_is_taken_for(advice: Advice) -> None:
     """By the suggested run, 19 of 20 times; and no smaller run would do."""
-    slack = [advice.reckoned[name] * advice.inference_ms - advice.pieces[name].p95 for name in NAMES.values()]
+    slack = [advice.inference_ms - advice.pieces[name].p95 for name in PIECES]
     assert min(slack) == pytest.approx(0, abs=1e-9)
     assert advice.time == allowance_for(advice.inference_ms)
 
@@ -64,23 +61,12 @@ def test_watts_are_those_of_the_busy_core(adaptable: Path, tmp_path: Path, monke
 
 
 def test_goals_by_hand() -> None:
-    """Eight attempts of 100 ms and a trial of 200 are 1 s of work; 5 % grant it in 20 s, 250 ms a session in 4 or 8."""
-    learner = SimpleNamespace(views_per_session=2, late_every=64, lessons_per_class=8)
-    adapter = SimpleNamespace(
-        learner=learner, tones=SimpleNamespace(every=8), begin=lambda: SimpleNamespace(max_frames=16)
-    )
-    ms = dict(zip(NAMES.values(), (1.0, 4.0, 10.0, 10.0, 6.0, 5.0, 5.0, 40.0), strict=True))
-    assert list(ms)[1:5] == [
-        "first-layer moments of a frame",
-        "views of a frame, each read",
-        "drift of a session",
-        "tones of a session",
-    ]
-    pieces = {name: times(value) for name, value in (ms | {TONE_TRIAL: 200.0, LATE_TRIAL: 100.0}).items()}
-    allowance = Allowance(refill_per_s=50, capacity=500, per_session=50, per_hour=1e6, per_day=1e6)
-    tone, late = goals(adapter, pieces, allowance).values()  # type: ignore[arg-type]
-    assert (tone.work_ms, tone.seconds, tone.attempts) == (1000.0, 20.0, 20)
-    assert (late.work_ms, late.seconds) == (32 * 100.0 + 16 * 5.0 + 100.0, 67.6)
+    """Ten sessions of 5 + 5 ms are 100 ms of work, with four views of 10 ms each 500; 5 % grant it in 2 and 10 s."""
+    pieces = {name: times(ms) for name, ms in ((READ, 8.0), (VIEW, 10.0), (REFIT, 5.0), (STUDY, 5.0))}
+    allowance = Allowance(refill_per_s=50, capacity=500, per_session=25, per_hour=1e6, per_day=1e6)
+    confirmed, gated = goals(pieces, allowance).values()
+    assert (100.0, 2.0, 10) == (confirmed.work_ms, confirmed.seconds, confirmed.attempts)
+    assert (500.0, 10.0, 20) == (gated.work_ms, gated.seconds, gated.attempts)
 
 
 def test_the_command(adaptable: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

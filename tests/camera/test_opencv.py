@@ -20,5 +20,5 @@ def test_without_opencv_the_message_names_the_command(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "cv2", None)
     (tmp_path / "p.bmp").write_bytes(b"BM")
     for use in (open_source, read_picture):
-        with pytest.raises(MissingExtraError, match=r"ratta.camera needs OpenCV: pip install 'ratta\[camera\]'"):
+        with pytest.raises(MissingExtraError, match=r"pictures and video need OpenCV: pip install 'ratta\[camera\]'"):
             use(tmp_path / "p.bmp")

@@ -1,11 +1,14 @@
 """Picture files: whole ones are read, anything else is refused with a sentence that helps."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
 
 from ratta.camera import list_pictures, read_picture
 from ratta.errors import SourceError
+from ratta.media.picture import list_folder, read_scaled
 
 
 @pytest.fixture
@@ -108,6 +111,63 @@ def test_a_folder_is_listed_in_natural_order(tmp_path):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "folder.jpg").mkdir()
     assert [p.name for p in list_pictures(tmp_path)] == ["1.png", "9.JPG", "10.jpg", "a2.jpg", "a10.jpg"]
+
+
+def test_what_looks_like_a_picture_is_never_left_out(tmp_path, picture):
+    """By its suffix or its content, readable or not; the rest is counted, hidden names are not."""
+    for name in ("a.jpg", "b.HEIC", "c.avif", "d.mov", "notes.txt", "x.pdf", "y.pdf", "._a.jpg", "plain"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "upload").write_bytes(encoded(picture, ".png"))
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder").mkdir()
+    listing = list_folder(tmp_path)
+    found = ["a.jpg", "b.HEIC", "c.avif", "d.mov", "gone.png", "pipe.png", "upload"]
+    assert found == [p.name for p in listing.pictures]
+    assert {".txt": 1, ".pdf": 2, "file": 1, "folder": 1} == listing.left_out
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(99), "got HEIC, which does not decode here; convert it to JPEG"),
+        (b"\0\0\0\x18ftypisom" + bytes(99), r"got a video \(MP4 or MOV\); run it by itself"),
+        (b"\0\0\0\x0cJXL " + bytes(99), "got JPEG XL, which does not decode here"),
+    ],
+)
+def test_a_format_that_does_not_decode_is_named(tmp_path, data, message):
+    """Whatever its suffix says."""
+    (tmp_path / "p.jpg").write_bytes(data)
+    with pytest.raises(SourceError, match=message):
+        read_picture(tmp_path / "p.jpg")
+
+
+def test_a_size_that_would_fill_the_memory_is_refused_before_decoding(tmp_path, picture, monkeypatch):
+    """The header is asked; a picture of 400 million pixels is not unpacked to be found too large."""
+    data = bytearray(encoded(picture, ".png"))
+    data[16:24] = (20_000).to_bytes(4, "big") * 2
+    (tmp_path / "p.png").write_bytes(data)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(SourceError, match="at most 128,000,000 pixels, got a file that says 20000 x 20000"):
+        read_picture(tmp_path / "p.png")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_large_picture_is_scaled_down_by_area(tmp_path, suffix):
+    """To at most what is asked for, in its proportions; by how much is said, for boxes."""
+    (tmp_path / f"p{suffix}").write_bytes(encoded(np.full((600, 900, 3), 90, np.uint8), suffix))
+    found, scale = read_scaled(tmp_path / f"p{suffix}", max_pixels=60_000)
+    assert (200, 300, pytest.approx(1 / 3, rel=0.01)) == (*found.shape[:2], scale)
+    assert abs(int(found.mean()) - 90) <= 1
+    assert ((600, 900), 1.0) == ((whole := read_scaled(tmp_path / f"p{suffix}"))[0].shape[:2], whole[1])
+
+
+def test_a_picture_is_turned_as_its_tag_says(tmp_path):
+    """Orientation 6, as a phone held upright writes it: a wide picture comes out high."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    data = encoded(np.full((48, 64, 3), 90, np.uint8), ".jpg")
+    (tmp_path / "p.jpg").write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
+    assert (64, 48) == read_picture(tmp_path / "p.jpg").shape[:2]
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from ratta.camera import SourceFrame, open_recorder, open_source
 from ratta.camera.recorder import VideoRecorder
-from ratta.errors import InputError, SourceError
+from ratta.errors import InputError, OutputError
 
 PICTURE = np.full((48, 64, 3), 90, np.uint8)
 
@@ -93,7 +93,6 @@ def test_the_source_is_never_overwritten(pictures):
 def test_a_place_that_cannot_be_written_is_an_error_of_ours(tmp_path, pictures):
     """A file stands where the folder should be."""
     (tmp_path / "file").write_text("x")
-    with open_source(pictures / "1.png") as source:
-        recorder = open_recorder(tmp_path / "file" / "x.jpg", source)
-        with pytest.raises(SourceError, match="expected a folder that can be made"):
-            recorder.write(next(source), PICTURE)
+    message = "expected a folder to write in, got something else"
+    with open_source(pictures / "1.png") as source, pytest.raises(OutputError, match=message):
+        open_recorder(tmp_path / "file" / "x.jpg", source)

@@ -1,6 +1,8 @@
 """Frame sources: every kind yields its frames in time, or says why not."""
 
 import math
+import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -153,13 +155,61 @@ def test_a_raw_stream_needs_a_frame_rate(tmp_path):
 def test_a_live_stream_is_timed_by_the_clock():
     """What counts is when a frame arrives, from the first one on."""
     clock = iter([100.0, 100.04, 100.2])
-    source = Live(ScriptedCapture(stamps_ms=[0, 0, 0]), name="camera 0", endless=False, clock=lambda: next(clock))
+    source = Live(
+        ScriptedCapture(stamps_ms=[0, 0, 0]),
+        name="camera 0",
+        endless=False,
+        clock=lambda: next(clock),
+        wait=lambda _: None,
+    )
     assert times(source) == [0.0, 0.04, 0.2]
+
+
+class Hiccups:
+    """A camera whose reads fail here and there."""
+
+    def __init__(self, answers):
+        self.answers = iter(answers)
+        self.released = False
+
+    def read(self):
+        found = next(self.answers, False)
+        return found, np.full((4, 4, 3), 9, np.uint8) if found else None
+
+    def get(self, prop):
+        return 0.0
+
+    def release(self):
+        self.released = True
+
+
+def live(answers, **options):
+    waits = []
+    options = {"endless": True, "clock": lambda: 0.0, "wait": waits.append, **options}
+    return Live(Hiccups(answers), name="camera 0", **options), waits
+
+
+def test_a_camera_may_miss_frames_for_a_second():
+    """At its start too; what was missed is counted."""
+    source, waits = live([False, True, *[False] * 20, True, True])
+    assert [0, 1, 2] == [next(source).index for _ in range(3)]
+    assert (21, 21) == (source.missed, len(waits))
+    with pytest.raises(SourceError, match="expected a frame, got none"):
+        next(source)
+    assert 0.9 < sum(waits[21:]) < 1.1
+
+
+def test_a_lost_source_is_opened_again():
+    """Once it is gone for good; the old one is let go of."""
+    source, _ = live([True], reopen=lambda: Hiccups([True, True]))
+    first = source._capture
+    assert [0, 1, 2] == [next(source).index for _ in range(3)]
+    assert first.released
 
 
 def test_a_camera_that_stops_is_an_error():
     """An unplugged camera does not look like a finished video."""
-    source = Live(ScriptedCapture(stamps_ms=[0]), name="camera 0", endless=True, clock=lambda: 1.0)
+    source = Live(ScriptedCapture(stamps_ms=[0]), name="camera 0", endless=True, clock=lambda: 1.0, wait=lambda _: None)
     next(source)
     with pytest.raises(SourceError, match="camera 0: expected a frame, got none; check that it is connected"):
         next(source)
@@ -215,6 +265,35 @@ def test_a_camera_that_is_not_there_is_refused():
     """The message says what to check."""
     with pytest.raises(SourceError, match=r"camera 97: expected a camera, got none that opens; check .*another number"):
         open_source("97")
+
+
+@pytest.mark.parametrize("source", ["", "  ", Path(), "file://"])
+def test_an_empty_source_is_no_folder(source, tmp_path, monkeypatch):
+    """An unset variable does not answer whatever lies in the current folder."""
+    write_picture(tmp_path / "p.png")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"source: expected a picture, .* got an empty one"):
+        open_source(source)
+
+
+def test_a_device_is_a_camera_and_a_pipe_is_no_file(tmp_path):
+    """Looked at before they are opened: neither is waited for, nor read for ever."""
+    with pytest.raises(SourceError, match="camera /dev/null: expected a camera, got none that opens"):
+        open_source("/dev/null")
+    (tmp_path / "x.png").symlink_to("/dev/zero")
+    with pytest.raises(SourceError, match=r"camera .*x\.png: expected a camera"):
+        open_source(tmp_path / "x.png")
+    for name in ("y.png", "y.mp4", "y"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(SourceError, match="got a pipe"), open_source(tmp_path / name) as source:
+            next(source)
+
+
+def test_a_file_may_be_named_by_a_url(tmp_path):
+    """It is the same file, so it is guarded like one."""
+    path = write_picture(tmp_path / "a b.png")
+    with open_source(path.as_uri()) as source:
+        assert (source.files, next(source).name) == ((path,), "a b.png")
 
 
 def test_a_dead_url_is_refused_without_its_password():

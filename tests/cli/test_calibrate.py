@@ -4,9 +4,9 @@ import csv
 
 import numpy as np
 import pytest
+from ratta.adaptation.reference import Reference
 
 import ratta
-from ratta.adaptation.reference import Reference
 from ratta.cli import main
 
 cv2 = pytest.importorskip("cv2")

@@ -1,19 +1,19 @@
 """`ratta demo`: it plays, says what happened also when the model errs, and leaves its results."""
 
 import json
-from functools import partial
-from itertools import count, islice
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 
 import ratta
-from ratta.adaptation.settings import Adaptation
-from ratta.camera.day import PHASES, Phase, play_day
+from ratta.camera.day import PHASES, Moment
 from ratta.camera.playback import Scene
 from ratta.camera.scenes import demo_scenes
 from ratta.cli import main
-from ratta.cli.day import NOT_CALIBRATED, day_summary
+from ratta.cli.day import NOT_ADAPTABLE, day_summary
+from ratta.errors import BundleError
 from ratta.records import Verdict
 
 
@@ -31,6 +31,7 @@ def scripted(monkeypatch, engine, frames):
 
     monkeypatch.setattr("ratta.cli.demo.load", lambda model, **_: engine)
     monkeypatch.setattr("ratta.camera.scenes.demo_scenes", scenes)
+    monkeypatch.setattr("ratta.cli.day.simulate_day", lambda contract, *, seed: iter(()))
 
 
 def test_it_says_what_happened(tmp_path, capsys):
@@ -75,44 +76,59 @@ def test_the_scenes_are_what_they_say():
     assert red > blue
 
 
-def test_without_a_reference_it_says_that_there_is_nothing_to_show(tmp_path, capsys):
+def test_without_an_embedding_it_says_that_there_is_nothing_to_show(tmp_path, capsys, monkeypatch):
     """One line, in the terminal and on the page."""
+
+    def refuse(*_):
+        raise BundleError("no embedding")
+
+    monkeypatch.setattr("ratta.cli.demo.make_adapter", refuse)
     main(["demo", "--output", str(tmp_path)])
-    assert f"  {NOT_CALIBRATED}\n" in capsys.readouterr().out
-    assert NOT_CALIBRATED in (tmp_path / "demo.html").read_text()
+    assert f"  {NOT_ADAPTABLE}\n" in capsys.readouterr().out
+    assert NOT_ADAPTABLE in (tmp_path / "demo.html").read_text()
 
 
-def test_a_calibrated_model_is_shown_a_change_of_camera(tmp_path, capsys, monkeypatch, adaptable, engine, played):
-    """A mark an attempt and a row a phase, a chart on the page, and the sentence says what the adapter did."""
-    phases = tuple(Phase(one.name, one.change, 3, one.attacks_only) for one in PHASES)
-    sessions = [(species, crops) for crops, _, species in islice(played(5, frames=1), 8)]
-    adapting = ratta.load(adaptable, adapt=Adaptation(clock=count().__next__))
-    monkeypatch.setattr("ratta.cli.demo.load", lambda model, **settings: adapting if settings else engine)
-    monkeypatch.setattr("ratta.cli.day.simulate_sessions", lambda contract, *, seed: sessions)
-    monkeypatch.setattr("ratta.cli.day.play_day", partial(play_day, phases=phases))
+def test_a_day_is_played_told_and_drawn(tmp_path, capsys, monkeypatch, adaptable, played):
+    """A mark an attempt and a row a phase, a chart on the page, and the sentences say what the adapter did."""
+    phases = tuple(replace(one, attempts=3) for one in PHASES)
+    seen = [(species, crops) for crops, _, species in islice(played(5, frames=1), 16)]
+
+    def simulated(contract, *, seed):
+        for phase in phases:
+            for index in range(3):
+                species, crops = [one for one in seen if one[0] in phase.species][index]
+                yield phase, species, [(crops[0],)]
+
+    adapting = ratta.load(adaptable)
+    monkeypatch.setattr("ratta.cli.demo.load", lambda model, **_: adapting)
+    monkeypatch.setattr("ratta.cli.day.simulate_day", simulated)
     main(["demo", "--output", str(tmp_path)])
     out, page = capsys.readouterr().out, (tmp_path / "demo.html").read_text()
     rows = [line for line in out.splitlines() if line.startswith(f"  {PHASES[0].name}")]
     assert 3 == len(rows[0].split()[-1])
-    assert "in" == rows[1].split()[len(PHASES[0].name.split())]
-    assert "not noticed in 3 attempts, so nothing was learnt" in out
-    assert "Then 3 attacks in a row: nothing moved" in page
+    assert "3" == rows[1].split()[len(PHASES[0].name.split())]
+    assert "Of 3 further unlocks the source accepts" in page
+    assert "Of 3 simulated prints and screens the source accepts" in out
     assert 9 == page.count("<title>attempt ")
-    assert 0 == adapting.adapter.counts["commits"]
 
 
-@pytest.mark.parametrize(
-    ("known", "expected"),
-    [
-        ({"band": "in"}, "not noticed in 2 attempts"),
-        ({"admitted": 0}, "noticed at attempt 1 (adapt). The gate let no frame teach (5 refused)"),
-        ({"commits": 0}, "of 2 candidates none passed its trial: the source answered everything"),
-        ({}, "1 of 2 candidates were committed, the first at attempt 1. From there on 1 of 3 frames"),
-    ],
-)
-def test_the_summary_says_what_happened_and_nothing_else(moment, known, expected):
-    """Each outcome has its sentence; a day without moments that it was not played."""
-    summary = day_summary([moment(PHASES[1], **known)] * 2)
-    assert expected in summary
-    assert summary.endswith("Learning took 60 ms of 1 minutes, 0.100 %.")
-    assert NOT_CALIBRATED == day_summary([])
+def test_the_summary_says_what_happened_and_nothing_else():
+    """Counts of the source beside counts of the adapted engine, by class; a day without moments was not played."""
+    usual = {"score": 0.9, "source_score": 0.9, "drift": 1.0, "band": "adapt", "learnt": 20, "spent_ms": 60.0}
+    shown = [
+        (PHASES[0], "live", True, True),
+        (PHASES[1], "live", True, False),
+        (PHASES[1], "live", True, True),
+        (PHASES[2], "print", True, False),
+        (PHASES[2], "replay", False, False),
+    ]
+    moments = [
+        Moment(phase=phase, species=species, accepted_by_source=source, accepted=adapted, elapsed_s=60.0, **usual)
+        for phase, species, source, adapted in shown
+    ]
+    assert (
+        "20 live sessions were learnt. Of 2 further unlocks the source accepts 2, the adapted engine 1. "
+        "Of 2 simulated prints and screens the source accepts 1, the adapted engine 0. "
+        "Learning took 60 ms of 1 minutes, 0.100 %."
+    ) == day_summary(moments)
+    assert NOT_ADAPTABLE == day_summary([])

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ratta.calibrate import read_parts
 
 from ratta.bundle import read_bundle
 from ratta.cli import main
+from ratta.inference import Network, OrtSession
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -86,7 +88,7 @@ def test_from_checkpoint_to_a_model_that_loads(checkpoint, recordings, tmp_path,
         assert 0 == main(arguments)
     out = capsys.readouterr().out
     bundle = read_bundle(model)
-    assert ("mine", 64, 1.5) == (bundle.name, bundle.contract.size, bundle.contract.crop_scale)
+    assert ("mine", 64, 1.5) == (bundle.name, bundle.contract.size, *bundle.contract.scales)
     assert "manifest, split dev; 8 crops of 4 subjects; live eer, spoof eer" == bundle.calibration.origin
     assert "## Calibration of this copy" in bundle.card
     assert (2, 576) == bundle.statistics["prototypes"].shape
@@ -96,17 +98,18 @@ def test_from_checkpoint_to_a_model_that_loads(checkpoint, recordings, tmp_path,
     assert found.stdout.startswith("mine ")
 
 
-def test_the_other_networks_give_a_graph_alone(tmp_path, capsys) -> None:
-    """Their graph is for comparison; it cannot become a model folder, and the message says which can."""
+def test_the_other_networks_become_models_too(tmp_path, capsys) -> None:
+    """It has no tail to train, and becomes a model folder like any other."""
     from ratta.train.network import MobileNetV2
     from ratta.train.teachers import save_network
 
     torch.save(save_network(MobileNetV2(), size=32), tmp_path / "best.pt")
     assert 0 == main(["export", str(tmp_path / "best.pt"), "--output", str(tmp_path / "x"), "--count", "2"])
     assert "2,226,434 parameters" in capsys.readouterr().out
-    data = ["--data", "manifest", "none.csv"]
-    assert 2 == main(["calibrate", str(tmp_path / "x"), "--output", str(tmp_path / "y"), *data])
-    assert "of an exported MobileNetV3-Small" in capsys.readouterr().err
+    parts = read_parts(str(tmp_path / "x"))
+    assert (("logits", "embedding"), {}) == (parts.contract.outputs.names, parts.affine)
+    network = Network(OrtSession(parts.graph), parts.contract)
+    assert (1280,) == network.read((np.zeros((32, 32, 3), np.uint8),)).embedding.shape
 
 
 @pytest.mark.parametrize(

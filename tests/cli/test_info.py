@@ -19,9 +19,9 @@ def test_the_facts_as_json(folder, tiny_bundle, capsys):
     assert main(["info", "--model", str(folder), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["model"]["sha256"] == tiny_bundle.sha256
-    assert facts["contract"]["size"] == 64
+    assert facts["contract"]["crops"] == [{"size": 64, "scale": 1.5, "border": "shift", "resize": "area"}]
     assert facts["calibration"]["origin"] == "a test"
-    assert sorted(facts["files"]) == ["CARD.md", "affine.npz", "model.onnx", "statistics.npz"]
+    assert sorted(facts["files"]) == ["CARD.md", "model.onnx"]
     assert facts["files"]["CARD.md"]["bytes"] == 0
     assert facts["detector"] == {"blazeface-short-range/blazeface.onnx": {"bytes": 4}}
     assert facts["installed"]["ratta"] == ratta.__version__
@@ -38,7 +38,9 @@ def test_the_facts_for_people(folder, tiny_bundle, capsys):
         "files, verified\n",
         "a test",
         tiny_bundle.sha256,
-        "mean                    0.0, 0.0, 0.0",
+        "input.mean              0.0, 0.0, 0.0",
+        "crops.1                 size 64, scale 1.5, border shift, resize area",
+        "outputs.classes         spoof, live",
     ):
         assert part in out
 

@@ -11,7 +11,7 @@ from ratta.cli import main
 from ratta.cli.lines import JsonLines, decision_entry
 from ratta.cli.run import policy_with
 from ratta.decision import Policy
-from ratta.errors import SourceError
+from ratta.errors import OutputError
 from ratta.records import Box, Decision, Reason, Verdict
 
 KEYS = [
@@ -66,13 +66,18 @@ def read_lines(path):
 @pytest.mark.parametrize(
     ("kind", "status", "line"),
     [
-        ("live", 0, "LIVE        0.98  p.png  single frame\n"),
+        (
+            "live",
+            1,
+            "LIVE        0.98  p.png  single frame\n"
+            "one picture is no attempt, so this is status 1; record a video, or use the camera\n",
+        ),
         ("spoof", 1, "SPOOF       0.02  p.png  single frame\n"),
         ("none", 1, "REFUSED        -  p.png  no face\n"),
     ],
 )
 def test_a_picture(picture, capsys, kind, status, line):
-    """One line, and 0 only if it is live."""
+    """One line; a single picture shows one moment, as a print does, so it is never status 0."""
     assert main(["run", "--image", picture(kind, "p.png")]) == status
     assert capsys.readouterr().out == line
 
@@ -182,7 +187,7 @@ def test_an_rgb_source_is_drawn_in_its_own_colors(picture, tmp_path, textured):
     """--color rgb swaps the channels back for the copy."""
     path = tmp_path / "p.png"
     path.write_bytes(cv2.imencode(".png", textured[..., ::-1])[1].tobytes())
-    assert main(["run", "--image", str(path), "--color", "rgb", "--output", str(tmp_path / "o.png")]) == 0
+    assert main(["run", "--image", str(path), "--color", "rgb", "--output", str(tmp_path / "o.png")]) == 1
     assert (cv2.imread(str(tmp_path / "o.png"))[200, 10] == textured[200, 10]).all()
 
 
@@ -208,7 +213,7 @@ def test_an_interrupted_run_leaves_whole_lines_and_a_whole_video(video, tmp_path
         (["--source", "nowhere.mp4"], "got a path where nothing is"),
         (["--camera", "97"], "camera 97: expected a camera"),
         (["--image", "p.png", "--output", "o.mp4"], "output: expected a picture"),
-        (["--image", "p.png", "--json", "p.png/d.jsonl"], "expected a writable file"),
+        (["--image", "p.png", "--json", "p.png/d.jsonl"], "expected a folder to write in"),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_status_2(picture, tmp_path, monkeypatch, capsys, arguments, message):
@@ -267,5 +272,5 @@ def test_lines_go_nowhere_unless_asked(tmp_path, capsys):
     with JsonLines(None) as lines:
         lines.write({"a": 1})
     assert capsys.readouterr().out == ""
-    with pytest.raises(SourceError, match="expected a writable file"):
+    with pytest.raises(OutputError, match="expected a writable file"):
         JsonLines(str(tmp_path))

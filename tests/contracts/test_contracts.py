@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
+from ratta.contract import CropRule
 from ratta.decision import Judge, Policy
 from ratta.engine import Engine
 from ratta.inference import Network, NumpySession, OrtSession
@@ -91,7 +92,7 @@ def portraits(request):
 
 
 def perception():
-    return Perception(detector=RedPatch(), size=64, crop_scale=1.5)
+    return Perception(detector=RedPatch(), crops=(CropRule(size=64, scale=1.5), CropRule(size=64, scale=1.0)))
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,9 @@ def stage(request, tiny_bundle, shipped_bundle):
     def engine():
         return Engine(tiny_bundle, Brightness(), detector=RedPatch())
 
+    def network():
+        return Network(OrtSession(graph), shipped_bundle.contract, temperature=1.5, bias=0.1)
+
     def look(stage, frame):
         return stage.look(frame)
 
@@ -126,7 +130,7 @@ def stage(request, tiny_bundle, shipped_bundle):
         "Engine.session": (lambda: engine().session(), lambda s, i: s.step(i[0], t=i[1]), *walks),
         "Engine.score": (engine, lambda s, i: s.score(i), *frames),
         "BlazeFace": (lambda: BlazeFace(OrtSession(read_detector())), lambda s, i: s.detect(i), *faces),
-        "Network": (lambda: Network(OrtSession(graph), temperature=1.5, bias=0.1), lambda s, i: s.read(i), *crops),
+        "Network": (network, lambda s, i: s.read((i,)), *crops),
         "OrtSession": (lambda: OrtSession(graph), lambda s, i: s.run(i), *feeds),
         "NumpySession": (lambda: NumpySession(graph), lambda s, i: s.run(i), *feeds),
     }

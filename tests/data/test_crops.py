@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ratta.data import CropReader, Presentation
+from ratta.data import CropReader, Presentation, separate, stacked
 from ratta.errors import InputError
 from ratta.records import Box, Crop, Face, Reason, Refusal
 
@@ -20,7 +20,7 @@ class Cutter:
         self.calls += 1
         if frame.pixels.mean() < 50:
             return Refusal(Reason.TOO_DARK)
-        return Crop(frame.pixels[:4, :4, ::-1], Face(Box(0, 0, 4, 4), 1.0))
+        return Crop((frame.pixels[:4, :4, ::-1],), Face(Box(0, 0, 4, 4), 1.0))
 
 
 @pytest.fixture
@@ -91,3 +91,18 @@ def test_validated_at_once() -> None:
     """Sizes must be positive."""
     with pytest.raises(InputError, match="expected size and frames of at least 1"):
         reader(Cutter(), frames=0)
+
+
+def test_several_crops_of_a_face(session) -> None:
+    """One more axis; a refused frame is black in all of them."""
+
+    class Twice(Cutter):
+        def __call__(self, frame):
+            found = super().__call__(frame)
+            return found if isinstance(found, Refusal) else Crop(found.pixels * 2, found.face)
+
+    crops = reader(Twice(), crops=2).read(session)
+    assert (2, 2, 4, 4, 3) == crops.pixels.shape
+    assert (0, 50, 50) == (crops.pixels[0].max(), *crops.pixels[1, :, 0, 0, 0])
+    assert [2, 1] == [len(separate(pixels)) for pixels in (crops.pixels[1], crops.pixels[1, 0])]
+    np.testing.assert_array_equal(crops.pixels[1], stacked(separate(crops.pixels[1])))

@@ -69,12 +69,12 @@ def test_box_file_of_a_video(video, tmp_path) -> None:
     assert [Box(1, 1, 5, 5), None, Box(2, 2, 6, 6), None] == [f.box for f in found[:4]]
 
 
-@pytest.mark.parametrize(("name", "kind"), [("x.jpg", "picture"), ("x.avi", "video")])
+@pytest.mark.parametrize(("name", "kind"), [("x.jpg", "picture"), ("x.avi", "picture or video")])
 def test_unreadable(tmp_path, name, kind) -> None:
     """A file that is no picture or video is named."""
     path = tmp_path / name
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(SourceError, match=rf"{name}: expected a {kind} that OpenCV decodes, got none"):
+    with pytest.raises(SourceError, match=rf"{name}: expected a {kind}, got 19 bytes that"):
         list(read_frames(presentation(path)))
 
 
@@ -95,5 +95,5 @@ def test_limit_must_be_positive(video) -> None:
 def test_without_opencv(video, monkeypatch) -> None:
     """Without OpenCV the message names the command."""
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(MissingExtraError, match=r"ratta.data needs OpenCV to decode: pip install 'ratta\[tools\]'"):
+    with pytest.raises(MissingExtraError, match=r"pictures and video need OpenCV: pip install 'ratta\[camera\]'"):
         list(read_frames(presentation(video)))

@@ -37,7 +37,7 @@ def test_a_subject_cannot_train_and_develop(plant) -> None:
     ("tree", "message"),
     [
         (TREE[:3], r"NUAA: expected the folder \S+ImposterRaw with one folder per subject"),
-        ([*TREE, "ClientRaw/0003/thumbs.db"], r"expected pictures \S+ in \S+ClientRaw/0003, found no .bmp"),
+        ([*TREE, "ClientRaw/0003/thumbs.db"], r"expected pictures \S+ in \S+ClientRaw/0003, found no .arw"),
         ([*TREE, "ClientRaw/0003/me.jpg"], r"me.jpg: expected a name like 0003_00_01_01_26.jpg, got me.jpg"),
     ],
 )

@@ -48,7 +48,7 @@ def test_reads_further_columns_in_any_order(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("claimed_id,score\n", "expected the columns .*, missing test_label,is_bonafide,attack_type,sample_n"),
+        ("claimed_id,score\n", "expected the columns .*, missing test_label, is_bonafide, attack_type, sample_n"),
         ("{header}\na,b,maybe,,0,1\n", "s.csv:2: expected is_bonafide True or False"),
         (
             "{header}\na,b,True,print,0,1\n",

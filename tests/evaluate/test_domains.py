@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ratta.bundle import Contract
+from ratta.contract import Contract
 from ratta.errors import DataError
 from ratta.evaluate import domains
 from ratta.evaluate.domains import part_of, prepare_pool, read_corpus
@@ -28,14 +28,14 @@ class Middle:
         return (Face(Box(width * 0.3, height * 0.3, width * 0.7, height * 0.7), 1.0),)
 
 
-CONTRACT = Contract(size=32, crop_scale=1.5, mean=(0.0,) * 3, std=(255.0,) * 3)
+CONTRACT = Contract.native(size=32, scales=(1.5,))
 
 
 @pytest.fixture(autouse=True)
 def stub_perception(monkeypatch):
     """A detector that needs no model file."""
     Middle.calls = 0
-    eyes = Perception(detector=Middle(), size=32, crop_scale=1.5)
+    eyes = Perception(detector=Middle(), crops=CONTRACT.crops)
     monkeypatch.setattr(domains, "_perception", lambda _: eyes)
     monkeypatch.setattr(domains, "_detector_hash", lambda: "0")
 

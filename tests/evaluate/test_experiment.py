@@ -73,7 +73,7 @@ def test_every_error_at_once() -> None:
     with pytest.raises(DataError) as caught:
         parse_experiment({**MINIMAL, "seeds": ["one"], "window": 0}, where="x")
     assert {"x: seeds", "x: window"} == {
-        line[: line.index(":", 3)].partition(".")[0] for line in str(caught.value).splitlines()
+        line[: line.index(":", 3)].partition(".")[0] for line in str(caught.value).split("; ")
     }
 
 

@@ -1,10 +1,12 @@
 """Pools: written one session at a time, mapped on reading, refused when incomplete."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ratta.errors import DataError
-from ratta.evaluate.sessions import CropSession, open_pool, pool_key, read_pool, write_pool
+from ratta.evaluate.sessions import CropSession, change_session, open_pool, pool_key, read_pool, write_pool
 
 
 def test_round_trip(corpus, tmp_path) -> None:
@@ -80,3 +82,13 @@ def test_a_session_needs_frames(make_session) -> None:
     """A session without frames, or with unequal columns, cannot be made."""
     with pytest.raises(DataError, match="expected as many crops, refusals and times, at least one, got 0, 0 and 0"):
         make_session("a", live=True, frames=4).take(slice(0, 0))
+
+
+def test_several_crops_of_a_face_stay_together(corpus, tmp_path) -> None:
+    """A pool of a contract with two crops holds both, and another camera shows both the same way."""
+    one = corpus(1)[0]
+    both = replace(one, pixels=np.stack([one.pixels, one.pixels[:, ::-1]], axis=1))
+    (found,) = write_pool(tmp_path, [both], key="k")
+    np.testing.assert_array_equal(both.pixels, found.pixels)
+    changed, alone = change_session(found, "dark-2.2"), change_session(one, "dark-2.2")
+    np.testing.assert_array_equal(changed.pixels[:, 0], alone.pixels)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ratta.bundle import Calibration, Contract, write_bundle
+from ratta.bundle import Calibration, write_bundle
+from ratta.contract import Contract
 from ratta.errors import BundleError
 from ratta.evaluate.methods import FrameBatch
 from ratta.evaluate.source import torch_source
@@ -42,7 +43,7 @@ def make_bundle(network, tmp_path_factory):
             name="random",
             version="0",
             licence="none",
-            contract=Contract(size=SIZE, crop_scale=2.7, mean=(0.0,) * 3, std=(255.0,) * 3),
+            contract=Contract.native(size=SIZE),
             calibration=Calibration(
                 temperature=2.0, bias=0.5, live_threshold=0.5, spoof_threshold=0.5, origin="a test"
             ),

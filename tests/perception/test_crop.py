@@ -54,3 +54,27 @@ def test_cut_takes_the_square():
 def test_within_maps_corners_of_the_square_to_corners_of_the_crop():
     """The square itself is the whole crop."""
     assert within(Box(40, 10, 140, 110), Square(40, 10, 100), size=128) == Box(0, 0, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("border", "flag"), [("reflect", "BORDER_REFLECT_101"), ("edge", "BORDER_REPLICATE"), ("black", "BORDER_CONSTANT")]
+)
+@pytest.mark.parametrize("box", [Box(-10, 5, 30, 55), Box(40, 20, 79, 59), Box(20, 20, 60, 50)])
+def test_a_border_rule_continues_the_frame(border, flag, box):
+    """As OpenCV pads, whichever side the square leaves, and not at all where it stays inside."""
+    cv2 = pytest.importorskip("cv2")
+    frame = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    square = square_around(box, scale=1.7, height=60, width=80, border=border)
+    padded = cv2.copyMakeBorder(frame, 50, 50, 50, 50, getattr(cv2, flag))
+    view = padded[50 + square.top :, 50 + square.left :][: square.side, : square.side]
+    expected = cut(view, Square(0, 0, square.side), size=32, color="bgr")
+    np.testing.assert_array_equal(cut(frame, square, size=32, color="bgr", border=border), expected)
+    assert abs(2 * square.left + square.side - 2 * box.center[0]) <= 2
+
+
+def test_a_huge_square_outside_the_frame_costs_little():
+    """A face that fills a large frame, under a wide rule: lines are left out, memory stays bounded."""
+    frame = np.full((600, 800, 3), 9, np.uint8)
+    square = square_around(Box(0, 0, 800, 600), scale=10, height=600, width=800, border="edge")
+    assert 8000 == square.side
+    assert (cut(frame, square, size=64, color="rgb", border="edge") == 9).all()

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from ratta.contract import CropRule
 from ratta.errors import InputError
 from ratta.perception import Perception, QualityLimits
 from ratta.records import Box, Crop, Face, Reason, Refusal
@@ -28,24 +29,27 @@ def _frame(seed=0):
     return (np.array([100, 120, 170]) + texture).clip(0, 255).astype(np.uint8)
 
 
+RULE = CropRule(size=128, scale=1.5)
+
+
 def _perception(*faces, **arguments):
     faces = faces or (Face(BOX, 0.9),)
-    return Perception(**({"detector": Detector(*faces), "size": 128, "crop_scale": 1.5} | arguments))
+    return Perception(**({"detector": Detector(*faces), "crops": (RULE,)} | arguments))
 
 
 def _assert_same(one, other):
     assert one.face == other.face
-    np.testing.assert_array_equal(one.pixels, other.pixels)
+    np.testing.assert_array_equal(one.pixels[0], other.pixels[0])
 
 
 def test_a_good_frame_becomes_a_crop():
     """RGB bytes of the contract's size around the face that was found."""
     seen = _perception().look(_frame())
     assert isinstance(seen, Crop)
-    assert (seen.pixels.shape, seen.pixels.dtype) == ((128, 128, 3), np.uint8)
-    assert seen.pixels.flags.c_contiguous
+    assert (seen.pixels[0].shape, seen.pixels[0].dtype) == ((128, 128, 3), np.uint8)
+    assert seen.pixels[0].flags.c_contiguous
     assert seen.face == Face(BOX, 0.9)
-    assert seen.pixels[..., 0].mean() > seen.pixels[..., 2].mean()
+    assert seen.pixels[0][..., 0].mean() > seen.pixels[0][..., 2].mean()
 
 
 def test_color_order_gives_the_same_crop():
@@ -100,7 +104,7 @@ def test_a_callers_box_spares_the_detector():
     seen = perception.look(_frame(), box=BOX)
     assert perception.detector.colors == []
     assert seen.face == Face(BOX, 1.0)
-    np.testing.assert_array_equal(seen.pixels, _perception().look(_frame()).pixels)
+    np.testing.assert_array_equal(seen.pixels[0], _perception().look(_frame()).pixels[0])
 
 
 @pytest.mark.parametrize("box", [(200, 150, 360, 310), "box", 5])
@@ -226,9 +230,19 @@ def test_any_box_gives_a_crop_or_a_reason(seed):
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"size": 8}, {"size": 128.0}, {"size": True}, {"crop_scale": 0.5}, {"crop_scale": math.nan}, {"redetect_s": -1}],
+    [{"crops": ()}, {"crops": (1.5,)}, {"redetect_s": -1}],
 )
 def test_parameters_are_validated(arguments):
     """Out of range raises at once."""
     with pytest.raises(InputError, match=next(iter(arguments))):
         _perception(**arguments)
+
+
+def test_every_crop_rule_gives_its_crop():
+    """In the order of the rules, each as if it were the only one."""
+    rules = CropRule(size=64, scale=1.0), CropRule(size=64, scale=1.5), CropRule(size=96, scale=1.2, border="reflect")
+    seen = _perception(crops=rules).look(_frame())
+    for rule, pixels in zip(rules, seen.pixels, strict=True):
+        (alone,) = _perception(crops=(rule,)).look(_frame()).pixels
+        assert (rule.size, rule.size, 3) == pixels.shape
+        np.testing.assert_array_equal(pixels, alone)

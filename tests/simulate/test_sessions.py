@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import cv2
@@ -91,12 +92,16 @@ def test_crop_shrinks_and_shifts_and_never_pads() -> None:
         crop_square((5, 5, 5, 5), 2.0, 100, 100)
 
 
-def test_portraits_are_prepared_once_and_read_back(tmp_path: Path, draw_person) -> None:
-    """A folder of portraits becomes a bank of cut-outs under the files' names."""
+def test_portraits_are_prepared_once_and_read_back(tmp_path: Path, draw_person, caplog) -> None:
+    """A folder of portraits becomes a bank of cut-outs under the files' names; one bad picture is skipped and named."""
     for index in range(3):
         cv2.imwrite(str(tmp_path / f"person-{index}.png"), draw_person(index)[0][..., ::-1])
     box = draw_person(0)[1]
-    prepare_portraits(tmp_path, tmp_path / "cache", detect=lambda _: box)
+    (tmp_path / "person-3.png").write_bytes(b"")
+    (tmp_path / "._person-4.png").write_bytes(b"a companion that a desktop system leaves")
+    with caplog.at_level(logging.WARNING):
+        prepare_portraits(tmp_path, tmp_path / "cache", detect=lambda _: box)
+    assert ["person-3.png"] == [Path(r.getMessage().split(":")[1].strip()).name for r in caplog.records]
     bank = PortraitBank(tmp_path / "cache", keep=("person-0", "person-2"))
     assert bank.names == ("person-0", "person-2")
     assert bank[1].rgba.shape == (448, 448, 4)
@@ -106,9 +111,9 @@ def test_portraits_are_prepared_once_and_read_back(tmp_path: Path, draw_person) 
 def test_corrupt_and_missing_pictures_are_named(tmp_path: Path) -> None:
     """A picture that cannot be decoded, an empty folder and a folder without faces each give a clear error."""
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8 no picture")
-    with pytest.raises(DataError, match=r"broken\.jpg: expected a readable picture"):
+    with pytest.raises(DataError, match=r"broken\.jpg: expected a picture, got .*; remove or replace it"):
         read_picture(tmp_path / "broken.jpg")
-    with pytest.raises(DataError, match="expected a readable picture"):
+    with pytest.raises(DataError, match="expected portraits with a face, found no face in 1 pictures"):
         prepare_portraits(tmp_path, tmp_path / "cache", detect=lambda _: None)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="expected portraits"):

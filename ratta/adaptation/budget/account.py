@@ -56,6 +56,11 @@ class Allowance:
             if not 0 < value < math.inf:
                 raise InputError(f"allowance.{name}: expected a positive finite number, got {value}")
 
+    @property
+    def most(self) -> float:
+        """The largest step that could ever be admitted."""
+        return min(self.capacity, self.per_session, self.per_hour, self.per_day)
+
     def times(self, factor: float) -> Allowance:
         """Every figure times `factor`: milliseconds times watts are millijoules."""
         return Allowance(**{name: value * factor for name, value in asdict(self).items()})
@@ -143,7 +148,7 @@ class Account:
     def shortage(self, amount: float) -> Shortage | None:
         """Why `amount` cannot be taken, or `None`."""
         a = self.allowance
-        if amount > min(a.capacity, a.per_session, a.per_hour, a.per_day):
+        if amount > a.most:
             return Shortage.TOO_LARGE
         if amount > self.level:
             return self.low

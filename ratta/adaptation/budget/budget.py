@@ -132,6 +132,10 @@ class Budget:
         self._ms.begin_session(still_open=step.limit_ms if step else 0.0)
         self._mj.begin_session(still_open=step.limit_mj if step else 0.0)
 
+    def begin_clock(self) -> None:
+        """Let the next `t` be any: a clock that began anew neither fills the buckets nor goes back."""
+        self._t = None
+
     def advance(self, t: float) -> None:
         """Let time pass: the buckets fill.
 
@@ -179,7 +183,10 @@ class Budget:
         cost_mj = checked_cost("cost_mj", cost_ms * self.watts if cost_mj is None else cost_mj)
         self.advance(t)
         factor = self.margin * self.correction
-        step = Reservation(cost_ms * factor, cost_mj * factor, cost_ms, cost_mj, t)
+        # Steps that were preempted must not make all further ones larger than what can ever be saved up.
+        limit_ms = max(cost_ms * self.margin, min(cost_ms * factor, self.time.most))
+        limit_mj = max(cost_mj * self.margin, min(cost_mj * factor, self.energy.most))
+        step = Reservation(limit_ms, limit_mj, cost_ms, cost_mj, t)
         shortage = self._shortage(step)
         if shortage is not None:
             self._refused[shortage] += 1

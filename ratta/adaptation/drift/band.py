@@ -11,8 +11,7 @@ from ratta.errors import InputError, StateError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ratta.adaptation.drift.reference import DriftReference
-    from ratta.adaptation.drift.statistics import DriftSample
+    from ratta.adaptation.drift.reference import DriftReference, DriftSample
 
 
 class Band(StrEnum):

@@ -1,14 +1,14 @@
-"""What sessions of the source camera, and of cameras that may be adapted to, look like."""
+"""What a session says about the camera, and what sessions of the source camera say."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ratta.adaptation.drift.statistics import DriftSample
 from ratta.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,8 +18,35 @@ if TYPE_CHECKING:
 
     Doubles = npt.NDArray[np.float64]
 
-STATISTICS = ("kl", "distance", "entropy")
+STATISTICS = ("distance", "entropy")
 MIN_SESSIONS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSample:
+    """The drift statistics of one ended session: medians over its frames.
+
+    Attributes
+    ----------
+    distance : float
+        Mahalanobis distance of the embedding to the nearer class prototype, after Lee et al. (2018): the minimum over
+        the classes, so that an attack is not taken for drift.
+    entropy : float
+        Of the source model's answer, in nats.
+    """
+
+    distance: float
+    entropy: float
+
+    @property
+    def values(self) -> tuple[float, float]:
+        """Distance and entropy."""
+        return self.distance, self.entropy
+
+    @property
+    def finite(self) -> bool:
+        """Whether both are numbers; a detector refuses to trust a sample that is not."""
+        return all(map(math.isfinite, self.values))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,11 +55,11 @@ class DriftReference:
 
     Attributes
     ----------
-    source : (3, n) float64
-        D1, D2, D3 of `n` source sessions, each row sorted; none of them may have been used to fit the statistics.
+    source : (2, n) float64
+        Distance and entropy of `n` source sessions, each row sorted; none may have been used to fit the space.
     trust_below, refuse_above, extreme_above : float
-        95th and 99th percentile, and the greatest, of D2 over the envelope: the camera changes that the calibration
-        declares adaptable.
+        95th and 99th percentile, and the greatest, of the distance over the envelope: the camera changes that count as
+        adaptable.
 
     Raises
     ------
@@ -48,7 +75,7 @@ class DriftReference:
     def __post_init__(self) -> None:
         bounds = (self.trust_below, self.refuse_above, self.extreme_above)
         if self.source.ndim != 2 or len(self.source) != len(STATISTICS) or self.sessions < MIN_SESSIONS:
-            raise InputError(f"reference: expected (3, n >= {MIN_SESSIONS}) statistics, got {self.source.shape}")
+            raise InputError(f"reference: expected (2, n >= {MIN_SESSIONS}) statistics, got {self.source.shape}")
         if not np.isfinite(self.source).all() or (np.diff(self.source) < 0).any():
             raise InputError("reference: expected finite, sorted statistics, got others; calibrate again")
         if not (np.isfinite(bounds).all() and 0 < bounds[0] <= bounds[1] <= bounds[2]):
@@ -74,7 +101,9 @@ class DriftReference:
             raise InputError(f"envelope: expected at least {MIN_SESSIONS} sessions, got {len(envelope)}")
         distances = np.array([sample.distance for sample in (*source, *envelope)])
         trust, refuse = np.quantile(distances, (0.95, 0.99), method="higher")
-        statistics = np.sort(np.array([sample.values for sample in source], dtype=np.float64).reshape(-1, 3).T)
+        statistics = np.sort(
+            np.array([sample.values for sample in source], dtype=np.float64).reshape(-1, len(STATISTICS)).T
+        )
         return cls(statistics, float(trust), float(refuse), float(distances.max()))
 
     @classmethod
@@ -109,7 +138,7 @@ class DriftReference:
 
         Returns
         -------
-        (3,) float64
+        (2,) float64
             `(below + equal / 2 + 1 / 2) / (n + 1)`.
         """
         doubled = [

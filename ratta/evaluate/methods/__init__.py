@@ -45,7 +45,7 @@ def make_method(
     Parameters
     ----------
     name : str
-        A key of `METHODS`.
+        A key of `METHODS`, or `module:Class` for a method of your own.
     source : TorchSource
     anchors : FrameBatch
         Frames of the source development set, for methods that want some.
@@ -61,15 +61,7 @@ def make_method(
     MissingExtraError
         Without torch.
     """
-    if name not in METHODS:
-        raise DataError(f"method: expected one of {', '.join(METHODS)}, got {name!r}")
-    module, attribute, defaults = METHODS[name]
-    try:
-        kind = getattr(import_module(f"ratta.evaluate.methods.{module}"), attribute)
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise MissingExtraError("ratta.evaluate needs torch: pip install 'ratta[train]'") from error
+    kind, defaults = _kind_of(name)
     known = set(inspect.signature(kind).parameters) - {"source"}
     unknown = sorted(set(options or {}) - (known - {"anchors", "seed"}))
     if unknown:
@@ -86,6 +78,24 @@ def make_method(
     if method.batch < 1:
         raise DataError(f"method {name}: options: batch: expected at least 1 frame, got {method.batch}")
     return method
+
+
+def _kind_of(name: str) -> tuple[Any, dict[str, Any]]:
+    """Find the class of a method, and what differs from its published constants."""
+    own, _, attribute = name.partition(":")
+    if name not in METHODS and not attribute:
+        raise DataError(f"method: expected one of {', '.join(METHODS)} or module:Class, got {name!r}")
+    module, attribute, defaults = METHODS.get(name, ("", attribute, {}))
+    try:
+        return getattr(import_module(f"ratta.evaluate.methods.{module}" if module else own), attribute), defaults
+    except ModuleNotFoundError as error:
+        if error.name == "torch":
+            raise MissingExtraError("ratta.evaluate needs torch: pip install 'ratta[train]'") from error
+        if module:
+            raise
+        raise DataError(f"method {name}: expected a module that Python finds, got: {error}") from error
+    except AttributeError as error:
+        raise DataError(f"method {name}: expected a class {attribute} in {own}, got none") from error
 
 
 __all__ = ["METHODS", "FrameBatch", "Method", "make_method"]

@@ -1,6 +1,8 @@
 """What every method keeps: answer first, look without learning, reset to the source, same seed same result."""
 
 import copy
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -91,3 +93,28 @@ def test_unknown_method(source, frames) -> None:
     """A method that does not exist is refused with the list of those that do."""
     with pytest.raises(DataError, match="method: expected one of no-tta, bn-batch, bn-ema"):
         make_method("ours", source, anchors=frames(1))
+
+
+class Constant:
+    """A method of somebody's own: always the same answer."""
+
+    batch = 1
+
+    def __init__(self, source, *, score=0.25) -> None:
+        self.score = score
+
+    def answer(self, batch):
+        return np.full(len(batch), self.score)
+
+
+def test_a_method_of_ones_own_is_named_as_python_imports_it(source, frames, monkeypatch) -> None:
+    """`module:Class`, with options; a name that leads nowhere says so."""
+    module = types.ModuleType("my_methods")
+    module.Constant = Constant
+    monkeypatch.setitem(sys.modules, "my_methods", module)
+    method = make_method("my_methods:Constant", source, anchors=frames(32), options={"score": 0.5})
+    np.testing.assert_array_equal(np.full(4, 0.5), method.answer(frames(4)))
+    with pytest.raises(DataError, match="a class Other in my_methods"):
+        make_method("my_methods:Other", source, anchors=frames(32))
+    with pytest.raises(DataError, match="a module that Python finds"):
+        make_method("no_such_module:Constant", source, anchors=frames(32))

@@ -69,7 +69,7 @@ def test_on_its_own_camera_it_is_the_source_bit_for_bit(make, played, adaptable)
 
     network, method = load(adaptable).network, make()
     for batch in stream(played, 6):
-        assert network.read(batch.pixels[0]).live_score == method.observe(batch)[0]
+        assert network.read((batch.pixels[0],)).live_score == method.observe(batch)[0]
     assert 0 == method.state()["updates"]
 
 
