@@ -202,9 +202,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     faces = read_faces(args.data, detector, subjects_of(args.subjects))
     development: list[Face] = []
     if args.portraits:
-        from ratta.train.factory import split_identities
+        from ratta.train.factory import split_portraits
 
-        names = split_identities(PortraitBank(args.portraits).names).validation
+        names = split_portraits(args.portraits).validation
         development = simulated_faces(args.portraits, names, per_species=args.per_species, seed=11)
     models = [onnx_student(path) for path in args.model] + peer_models(args.peers)
     lines = [measure(model, faces, development, scale) for scale in args.scales for model in models]

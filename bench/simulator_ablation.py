@@ -29,9 +29,9 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 import torch
-from adaptation_sources import SIZE, TONES, batches, tune
 from torch import nn
 from training_auc import CROP_SCALE, FOOT, compare, counts, real_part, table, write
+from tuning import SIZE, TONES, batches, tune
 
 from ratta.evaluate import CropSession, read_pool, write_pool
 from ratta.evaluate.sessions import open_pool
@@ -50,7 +50,7 @@ from ratta.simulate import camera as camera_steps
 from ratta.simulate import media as media_steps
 from ratta.simulate import session as session_steps
 from ratta.train.checkpoint import save_checkpoint
-from ratta.train.factory import split_identities
+from ratta.train.factory import split_portraits
 from ratta.train.labelled import gather
 from ratta.train.supervised import margins
 from ratta.train.teachers import load_network, save_network
@@ -179,7 +179,7 @@ def captures(
 
 
 def make_pools(portraits: Path, folder: Path, names: Sequence[str]) -> None:
-    split = split_identities(PortraitBank(portraits).names)
+    split = split_portraits(portraits)
     train, test = PortraitBank(portraits, keep=split.train[:PEOPLE]), PortraitBank(portraits, keep=split.test)
     key = f"{SIDE} {SIZE} {PEOPLE} {TEST_ROUNDS} 1"
     if open_pool(folder / "test", key=key) is None:
