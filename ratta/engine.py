@@ -98,6 +98,8 @@ def load(
     >>> engine.score(np.full((480, 640, 3), 127, np.uint8)).reason
     <Reason.NO_FACE: 'no face'>
     """
+    if detector is not None and (isinstance(detector, type) or not callable(getattr(detector, "detect", None))):
+        raise InputError(f"detector: expected an object with detect(frame, *, color), got {detector!r:.80}")
     bundle = read_bundle(find_bundle(model), sha256=sha256)
     bundle = _with_crops(bundle, crops)
     opened = [open_graph(one.graph, runtime=runtime, threads=threads) for one in bundle.members or (bundle,)]

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ratta import bundle
-from ratta.errors import BundleError
+from ratta.errors import BundleError, InputError
 from ratta.outputs import replace_file
 from ratta.records import as_float
+from ratta.untrusted import MAX_MANIFEST_BYTES, read_arrays, read_file, read_object, read_verified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,18 +73,15 @@ def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = 
         If a file is missing or altered, or the profile belongs to another model.
     """
     folder = Path(folder)
-    raw = bundle._read_file(folder, MANIFEST)
+    if not isinstance(sha256, str | None):
+        raise InputError(f"sha256: expected 64 hex digits, got {sha256!r:.80}")
+    raw = read_file(folder / MANIFEST, limit=MAX_MANIFEST_BYTES)
     digest = hashlib.sha256(raw).hexdigest()
     if sha256 is not None and digest != sha256.lower():
         raise BundleError(
             f"{folder / MANIFEST}: expected the pinned SHA-256 {sha256}, got {digest}; restore the profile"
         )
-    try:
-        manifest = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{folder / MANIFEST}: expected JSON, got: {error}") from error
-    if not isinstance(manifest, dict):
-        raise BundleError(f"{folder / MANIFEST}: expected a mapping, got {type(manifest).__name__}")
+    manifest = read_object(raw, where=folder / MANIFEST)
     level, made_from = as_float(manifest.get("level")), manifest.get("made_from")
     if manifest.get("format") != FORMAT or not 0 <= level <= 1 or not isinstance(made_from, dict):
         raise BundleError(
@@ -95,11 +93,11 @@ def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = 
             f"{folder / MANIFEST}: expected a profile of the model {model_sha256[:12]}, got one of "
             f"{str(manifest.get('model_sha256'))[:12]}; calibrate this model on this camera"
         )
-    content = bundle._verified(folder, ARRAYS, {"sha256": manifest.get("arrays_sha256")})
+    content = read_verified(folder / ARRAYS, sha256=manifest.get("arrays_sha256"))
     return CameraProfile(
         model_sha256=model_sha256,
         level=level,
-        anchor=bundle._arrays({ARRAYS: content}, folder, ARRAYS),
+        anchor=read_arrays(content, where=folder / ARRAYS),
         made_from=made_from,
     )
 
