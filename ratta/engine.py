@@ -119,7 +119,7 @@ def load(
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
-        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known), adapt, known),
+        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known, bundle=bundle), adapt, known),
         profile=known,
     )
 
@@ -211,7 +211,7 @@ class Engine:
         self.max_attempts = max_attempts
         self.lockout_s = lockout_s
         self._adapter = adapter
-        self._network = corrected(open_network(bundle, graph), profile)
+        self._network = corrected(open_network(bundle, graph), profile, bundle=bundle)
         self._detector = detector
         self._perception = self.new_perception()
         self.reset()

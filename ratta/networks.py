@@ -37,7 +37,9 @@ def open_network(bundle: Bundle, graph: GraphSession | tuple[GraphSession, ...])
     return _single(bundle, graph)
 
 
-def corrected(network: Network | Ensemble, profile: CameraProfile | None) -> Network | Ensemble | Corrected:
+def corrected(
+    network: Network | Ensemble, profile: CameraProfile | None, *, bundle: Bundle
+) -> Network | Ensemble | Corrected:
     """Put a labelled profile's head behind a network; of a live profile, the network as it is.
 
     Raises
@@ -52,6 +54,13 @@ def corrected(network: Network | Ensemble, profile: CameraProfile | None) -> Net
         raise BundleError("profile: expected head.weight (D,) and head.offset, got others; calibrate again")
     if not (np.isfinite(weight).all() and np.isfinite(offset)):
         raise BundleError("profile: expected a finite head, got nan or infinity; calibrate again")
+    grey = tuple(np.full((rule.size, rule.size, 3), 127, np.uint8) for rule in bundle.crops)
+    width = network.read(grey).embedding.size
+    if width != len(weight):
+        raise BundleError(
+            f"profile: expected a head for an embedding of {width} numbers, got one for {len(weight)}; make it with "
+            "the crops that the engine uses"
+        )
     return Corrected(network, weight.astype(np.float32), float(offset))
 
 
