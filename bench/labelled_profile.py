@@ -32,7 +32,7 @@ from ratta.metrics import ScoreSet, apcer_by_species, choose_threshold, eer, pai
 from ratta.records import logit
 
 COUNTS = (2, 5, 10, 20)
-DRAWS, REFUSAL_DRAWS = 8, 200
+DRAWS, REFUSAL_DRAWS, OTHER_DRAWS = 8, 200, 30
 CROPS = {"wide": ("wide",), "wide + tight": ("wide", "tight")}
 PEOPLE_TRAINED = 8
 
@@ -140,7 +140,7 @@ def refusals(sessions: Sequence[LabelledSession], space: Space, live_logit: floa
         outcomes: Counter[str] = Counter()
         sentences: dict[str, str] = {}
         worse, changes = 0, []
-        for seed in range(REFUSAL_DRAWS if name in ("good", "labels at random", "one label in five wrong") else 20):
+        for seed in range(REFUSAL_DRAWS if name == "good" else OTHER_DRAWS):
             rng = np.random.default_rng((7, seed))
             count = int(rng.choice(COUNTS[1:]))
             chosen, tested = drawn(sessions, count, rng)
@@ -155,6 +155,7 @@ def refusals(sessions: Sequence[LabelledSession], space: Space, live_logit: floa
                 worse += difference.apcer.low > 0
                 changes.append((difference.acer.value, difference.apcer.value, difference.bpcer.value))
         mean = np.mean(changes, axis=0).round(4).tolist() if changes else None
+        print(name, dict(outcomes), worse, mean, flush=True)
         found[name] = {
             "outcomes": dict(outcomes),
             "worst species worse beyond the interval": worse,
@@ -179,6 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--features", type=Path, required=True)
     parser.add_argument("--model", default="ratta-mnv3s-128", help="whose embeddings they are")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--part", choices=("curve", "refusals", "all"), default="all")
     args = parser.parse_args(argv)
     if not args.features.is_file():
         print(f"SKIPPED: {args.features} is not here; nothing was measured", file=sys.stderr)
@@ -186,15 +188,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     bundle = read_bundle(find_bundle(args.model))
     space = SourceReference.from_arrays(bundle.statistics, width=576).space
     results: dict[str, Any] = {"model": [bundle.name, bundle.version], "data": "real webcam, 15 people, development"}
-    for name, crops in CROPS.items():
+    for name, crops in CROPS.items() if args.part != "refusals" else ():
         results[name] = learning_curve(read_features(args.features, crops, space))
         print(name, json.dumps(results[name], indent=1), flush=True)
+    if args.part == "curve":
+        return written(args.output, results)
     wide = read_features(args.features, ("wide",), space)
     plain = Space(np.zeros(wide[0].z.shape[1], np.float32), np.eye(wide[0].z.shape[1], dtype=np.float32))
     results["refusals"] = refusals(wide, plain, logit(bundle.calibration.live_threshold))
     print(json.dumps(results["refusals"], indent=1))
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "labelled.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return written(args.output, results)
+
+
+def written(folder: Path, results: dict[str, Any]) -> int:
+    """Put the results beside what is there of another part."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "labelled.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.write_text(json.dumps(known | results, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
