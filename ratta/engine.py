@@ -14,7 +14,7 @@ from ratta.decision import Policy
 from ratta.errors import InputError, StateError
 from ratta.inference import NumpySession, OrtSession, WebSession
 from ratta.lockout import Lockout
-from ratta.networks import open_network
+from ratta.networks import corrected, open_network
 from ratta.perception import BlazeFace, Perception, QualityLimits
 from ratta.records import Reason, Refusal, Score, as_float, as_time
 from ratta.session import Session, Turn, as_box
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from ratta.adaptation.budget import PowerState
     from ratta.adapter import Adapter
     from ratta.bundle import Bundle
-    from ratta.inference import Ensemble, Network
+    from ratta.inference import Corrected, Ensemble, Network
     from ratta.inference import Session as GraphSession
     from ratta.perception import FaceDetector
+    from ratta.profile import CameraProfile
     from ratta.records import Decision
     from ratta.session import BoxLike
 
@@ -84,7 +85,8 @@ def load(
     adapt : bool or Adaptation
         Whether the engine adapts to its camera, and how; call `engine.idle` then. Off by default.
     profile : path, optional
-        A camera profile (`ratta calibrate --live`): what live faces look like on this camera. It can only deny.
+        A camera profile. Of live sessions (`ratta calibrate --live`): what live faces look like on this camera; it can
+        only deny. Of labelled ones (`--data`): a correction of the model's scores, which may also grant.
 
     Raises
     ------
@@ -104,6 +106,11 @@ def load(
     bundle = _with_crops(bundle, crops)
     opened = [open_graph(one.graph, runtime=runtime, threads=threads) for one in bundle.members or (bundle,)]
     graph = tuple(opened) if bundle.members else opened[0]
+    known = None
+    if profile is not None:
+        from ratta.profile import read_profile
+
+        known = read_profile(profile, model_sha256=bundle.sha256)
     if detector is None:
         detector = BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
     return Engine(
@@ -114,18 +121,18 @@ def load(
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
-        adapter=_adapter(bundle, open_network(bundle, graph), adapt, profile),
+        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known, bundle=bundle), adapt, known),
+        profile=known,
     )
 
 
 def _adapter(
-    bundle: Bundle, network: Network | Ensemble, adapt: bool | Adaptation, profile: str | Path | None
+    bundle: Bundle, network: Network | Ensemble | Corrected, adapt: bool | Adaptation, profile: CameraProfile | None
 ) -> Adapter | None:
-    if adapt is False and profile is None:
+    if adapt is False and (profile is None or not profile.anchor):
         return None
     from ratta.adaptation import Adaptation  # whoever does not adapt does not pay for its import
     from ratta.assembly import make_adapter
-    from ratta.profile import read_profile
 
     if not isinstance(adapt, bool | Adaptation):
         raise InputError(f"adapt: expected True, False or an Adaptation, got {adapt!r:.80}")
@@ -133,7 +140,7 @@ def _adapter(
         bundle,
         network,
         adapt if isinstance(adapt, Adaptation) else Adaptation(),
-        profile=None if profile is None else read_profile(profile, model_sha256=bundle.sha256),
+        profile=profile,
         learning=adapt is not False,
     )
 
@@ -172,6 +179,8 @@ class Engine:
         As in `load`.
     adapter : Adapter, optional
         Answers and learns in the place of the graph; `ratta.assembly.make_adapter` makes one.
+    profile : CameraProfile, optional
+        Its head, if it has one, corrects what the graph says.
 
     Raises
     ------
@@ -190,6 +199,7 @@ class Engine:
         max_attempts: int = 5,
         lockout_s: float = 60.0,
         adapter: Adapter | None = None,
+        profile: CameraProfile | None = None,
     ) -> None:
         if not isinstance(policy, Policy | None) or not isinstance(limits, QualityLimits | None):
             raise InputError(f"policy, limits: expected a Policy and QualityLimits, got {policy!r} and {limits!r}")
@@ -203,7 +213,7 @@ class Engine:
         self.max_attempts = max_attempts
         self.lockout_s = lockout_s
         self._adapter = adapter
-        self._network = open_network(bundle, graph)
+        self._network = corrected(open_network(bundle, graph), profile, bundle=bundle)
         self._detector = detector
         self._perception = self.new_perception()
         self.reset()
@@ -367,7 +377,7 @@ class Engine:
         return Perception(detector=self._detector, crops=self.bundle.crops, limits=self.limits)
 
     @property
-    def network(self) -> Network | Ensemble:
+    def network(self) -> Network | Ensemble | Corrected:
         """The network that answers."""
         return self._network
 
