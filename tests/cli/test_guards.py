@@ -99,6 +99,14 @@ def test_export_and_wrap(model, tmp_path, capsys):
     refused([*wrapping, model], tmp_path, capsys)
 
 
+def test_train(picture, tmp_path, capsys):
+    """Checkpoints in the folder of the portraits or of the teachers; a table over the experiment that asks for it."""
+    pytest.importorskip("torch")
+    (tmp_path / "teacher.pth").write_bytes(b"x")
+    distil = ["train", "--portraits", tmp_path, "--teachers", tmp_path / "teacher.pth", "--output"]
+    refused([*distil, tmp_path], tmp_path, capsys)
+
+
 @pytest.mark.parametrize("option", ["--json", "--journal", "--output"])
 def test_devices_and_pipes_are_left_alone(picture, tmp_path, capsys, option):
     """Also where they are called like a picture."""
