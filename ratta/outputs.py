@@ -87,8 +87,8 @@ def target(path: str | Path) -> Path:
     real = Path(os.path.realpath(text))
     try:
         kind = kind_of(Path(text))
-    except FileNotFoundError:
-        kind = "file"  # to be
+    except (FileNotFoundError, NotADirectoryError):
+        kind = "file"  # to be made, if that can be
     except OSError as error:
         raise OutputError(f"{text}: expected a writable file, got: {error.strerror or error}") from error
     if text.endswith(("/", os.sep, "/.")):
