@@ -91,7 +91,8 @@ class Live(FrameSource):
             self._start_s = now_s
         self._index += 1
         picture = shrink(square(frame, self._ratio), MAX_PIXELS)
-        return SourceFrame(self._index, now_s - self._start_s, picture, self.name)
+        scale = picture.shape[1] / frame.shape[1], picture.shape[0] / frame.shape[0]
+        return SourceFrame(self._index, now_s - self._start_s, picture, self.name, scale)
 
     def close(self) -> None:
         """Let go of the device."""
