@@ -225,7 +225,7 @@ def write_bundle(
     folder = Path(folder)
     files = {
         "model.onnx": graph,
-        **{name: _npz_bytes(held) for name, held in (("affine.npz", affine), ("statistics.npz", statistics)) if held},
+        **{name: npz_bytes(held) for name, held in (("affine.npz", affine), ("statistics.npz", statistics)) if held},
         "CARD.md": card.encode(),
     }
     for file_name, content in files.items():
@@ -355,7 +355,8 @@ def _arrays(files: dict[str, bytes], folder: Path, name: str) -> Arrays:
     return read_arrays(files[name], where=folder / name) if name in files else {}
 
 
-def _npz_bytes(arrays: Arrays) -> bytes:
+def npz_bytes(arrays: Arrays) -> bytes:
+    """Pack arrays as a compressed `.npz`."""
     buffer = io.BytesIO()
     named: dict[str, Any] = dict(arrays)
     np.savez_compressed(buffer, **named)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ratta import bundle
+from ratta.bundle import npz_bytes
 from ratta.errors import BundleError, InputError
 from ratta.outputs import replace_file
 from ratta.records import as_float
@@ -119,7 +119,7 @@ def write_profile(folder: str | Path, profile: CameraProfile) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    content = bundle._npz_bytes({**profile.anchor, **profile.head})
+    content = npz_bytes({**profile.anchor, **profile.head})
     replace_file(folder / ARRAYS, content)
     manifest = {
         "format": FORMAT,
