@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 from adaptation_variants import BASELINES, PARTS, TRUTH, answers_of, make_adapter, make_baseline
-
 from ratta.adaptation.adapter import Adapter
 from ratta.adaptation.development import make_reference, read_development
 from ratta.adaptation.reference import Network, Reference
 from ratta.adaptation.tone_development import measure_tones
+
 from ratta.adaptation.views import Views
 from ratta.assembly import make_source_model
 from ratta.bundle import read_bundle

@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from adaptation import CLEAN, PAUSE_S, Shown, Source, attempt
 from adaptation_variants import make_adapter
-
 from ratta.adaptation.adapter import Adapter
 from ratta.adaptation.memory import export_memory, restore_memory
+
 from ratta.errors import StateError
 from ratta.evaluate import read_pool
 from ratta.simulate import change_crops

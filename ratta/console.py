@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ratta.errors import InputError, OutputError, RattaError
+from ratta.errors import InputError, OutputError, RattaError, did_you_mean
 from ratta.files import printable
 
 if TYPE_CHECKING:
@@ -45,6 +47,41 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, status: Status) -> None:
         super().__init__()
         self.status = status
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests what a mistyped command, option or choice may have meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Show the usage and the error, with a suggestion, and exit with status 2."""
+        if "maybe you meant" not in message:  # newer versions of Python suggest, too
+            message += _suggestion(message, _options(self))
+        super().error(message)
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    known = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            known |= {option for one in action.choices.values() for option in _options(one)}
+    return known
+
+
+def _suggestion(message: str, options: set[str]) -> str:
+    """Find the mistyped word in a message of argparse.
+
+    Examples
+    --------
+    >>> _suggestion("unrecognized arguments: --thresold=1", {"--threshold", "--fps"})
+    '; did you mean --threshold?'
+    >>> _suggestion("argument COMMAND: invalid choice: 'rum' (choose from 'run', info)", set())
+    '; did you mean run?'
+    """
+    if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+        return did_you_mean(choice[1], re.findall(r"[^\s,']+", choice[2]))
+    if unknown := re.search(r"unrecognized arguments:.*?(--?[^\s=]+)", message):
+        return did_you_mean(unknown[1], options)
+    return ""
 
 
 def statuses(meaning: Mapping[Status, str]) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ratta.adapter import Adapter, AttemptHandle
-    from ratta.inference import Network
+    from ratta.inference import Ensemble, Network
     from ratta.records import Pixels, Reading
 
     BoxLike = Box | tuple[float, float, float, float]
@@ -34,7 +34,7 @@ class Host(Protocol):
     policy: Policy
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Network | Ensemble:
         """The network that answers where nothing adapts."""
 
     @property
@@ -108,6 +108,10 @@ class Session:
         self._closed = False
         self._attempt: AttemptHandle | None = None
         self._confirmed: bool | None = None
+
+    def __repr__(self) -> str:
+        state = "final" if self.final else "closed" if self._closed else "open"
+        return f"<Session {self.verdict} ({self.reason}), {self._judge.scored_frames} frames scored, {state}>"
 
     def step(
         self, frame: npt.NDArray[np.uint8], *, t: float, box: BoxLike | None = None, color: str = "bgr"

@@ -28,9 +28,9 @@ from ratta.adaptation.records import BUFFERED_FRAMES
 from ratta.assembly import source_of
 from ratta.bundle import MANIFEST, REQUIRED_FILES, find_bundle, model_files, read_bundle
 from ratta.calibration import LiveSession, calibrated, live_profile, read_parts
-from ratta.data import read_live, separate
+from ratta.data import CORPORA, read_live, separate
 from ratta.engine import open_graph
-from ratta.errors import DataError, InputError, MissingExtraError
+from ratta.errors import DataError, InputError, MissingExtraError, did_you_mean
 from ratta.files import printable, read_text
 from ratta.inference import Network
 from ratta.outputs import check_outputs
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 HELP = "calibrate an exported network, or a model anew, into a model folder"
 SIMULATED = "simulated"
-CORPORA = ("folder", "manifest", "nuaa", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof")
 DEVELOPMENT_PEOPLE = (0.0, 0.1)
 """The tenth of the people that training keeps for validation."""
 
@@ -60,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sessions = parser.add_mutually_exclusive_group(required=True)
     sessions.add_argument("--data", nargs=2, metavar=("KIND", "PATH"), help=f"{', '.join((SIMULATED, *CORPORA))}")
     sessions.add_argument("--live", metavar="SESSIONS", help="live sessions of one camera, for a camera profile")
+    parser.add_argument("--protocol", type=int, choices=(1, 2, 3, 4), help="of oulu-npu")
     parser.add_argument("--split", choices=("train", "dev", "test"), default="dev", help="of the data (%(default)s)")
     parser.add_argument("--frames", type=int, help="at most so many a session (4; with --live 16)")
     parser.add_argument("--sessions", type=int, default=2, help="simulated: a person and species (%(default)s)")
@@ -227,8 +227,11 @@ def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
             frames=frames,
         )
     if kind not in CORPORA:
-        raise InputError(f"--data: expected one of {', '.join((SIMULATED, *CORPORA))}, got {kind!r}")
-    return CorpusDomain(kind=kind, root=path, split=args.split, frames=frames, strict=args.strict)
+        kinds = (SIMULATED, *CORPORA)
+        raise InputError(f"--data: expected one of {', '.join(kinds)}, got {kind!r}{did_you_mean(kind, kinds)}")
+    return CorpusDomain(
+        kind=kind, root=path, split=args.split, frames=frames, protocol=args.protocol, strict=args.strict
+    )
 
 
 def changed(sessions: Iterable[CropSession]) -> Iterator[CropSession]:

@@ -18,6 +18,7 @@ from ratta.errors import InputError, SourceError
 from ratta.media.opencv import opencv
 from ratta.media.picture import read_scaled
 from ratta.media.video import open_video
+from ratta.records import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,6 +58,9 @@ class FrameRecord:
     index: int
     t: float
     box: Box | None
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     LoadSource = Callable[[str], TorchSource]
 
 FORMAT = "ratta-cell/1"
-ANCHORS = 512
+DEVELOPMENT_FRAMES = 512
 _THRESHOLDS: dict[str, Threshold] = {}
 """Known in this process: the same method asks for the same one on every target and stream."""
 
@@ -60,6 +60,8 @@ class Cell:
     pool_keys : dict of str
         What they were cut from.
     frames : int or None
+    confirm : float
+        Share of the live sessions that are confirmed.
     threshold : str
     threads : int
     """
@@ -75,13 +77,19 @@ class Cell:
     pool_keys: dict[str, str]
     options: dict[str, Any] = field(default_factory=dict)
     frames: int | None = None
+    confirm: float = 0.0
     threshold: str = "eer"
     threads: int = 1
 
     @property
     def name(self) -> str:
         """Unique within an evaluation."""
-        return f"{self.target}/{self.stream}/{self.label}/{self.seed}"
+        return f"{self.target}/{self.stream_name}/{self.label}/{self.seed}"
+
+    @property
+    def stream_name(self) -> str:
+        """The kind of stream, and what share of its live sessions is confirmed."""
+        return f"{self.stream}+confirm-{self.confirm:g}" if self.confirm else self.stream
 
     @property
     def key(self) -> str:
@@ -136,12 +144,18 @@ def compute_cell(cell: Cell, source: TorchSource) -> dict[str, Any]:
     torch.manual_seed(cell.seed)
     pools = {name: read_pool(folder) if folder else () for name, folder in cell.pools.items()}
     development = build_stream("iid", away=pools["development"], seed=0)
-    anchors = anchor_frames(development)
-    method = make_method(cell.method, source, anchors=anchors, seed=cell.seed, options=cell.options)
+    frames = development_frames(development)
+    method = make_method(cell.method, source, development=frames, seed=cell.seed, options=cell.options)
     threshold = _threshold(cell, method, development)
-    rank = _ranking(source, anchors) if KINDS[cell.stream][2] else None
+    rank = _ranking(source, frames) if KINDS[cell.stream][2] else None
     stream = build_stream(
-        cell.stream, away=pools["away"], home=pools["home"], seed=cell.seed, rank=rank, frames=cell.frames
+        cell.stream,
+        away=pools["away"],
+        home=pools["home"],
+        seed=cell.seed,
+        rank=rank,
+        frames=cell.frames,
+        confirm=cell.confirm,
     )
     method.reset()
     run = run_stream(method, stream)
@@ -168,9 +182,9 @@ def compute_cell(cell: Cell, source: TorchSource) -> dict[str, Any]:
     }
 
 
-def anchor_frames(development: Stream) -> FrameBatch:
+def development_frames(development: Stream) -> FrameBatch:
     """Return the first accepted frames of the development set, in its random order."""
-    for _, batch in batches(development, ANCHORS):
+    for _, batch in batches(development, DEVELOPMENT_FRAMES):
         return batch
     return FrameBatch(np.zeros((0, 1, 1, 3), np.uint8), np.zeros(0), np.zeros(0, np.int64))
 
@@ -210,8 +224,8 @@ def _threshold(cell: Cell, method: Method, development: Stream) -> Threshold:
     return _THRESHOLDS[key]
 
 
-def _ranking(source: TorchSource, anchors: FrameBatch) -> Callable[[CropSession], float]:
-    no_tta: Method = make_method("no-tta", source, anchors=anchors)
+def _ranking(source: TorchSource, frames: FrameBatch) -> Callable[[CropSession], float]:
+    no_tta: Method = make_method("no-tta", source, development=frames)
 
     def rank(session: CropSession) -> float:
         scores = answer_all(no_tta, Stream("rank", (StreamSession(session, "rank", 0.0),)))
@@ -241,6 +255,7 @@ def _entry(one: StreamSession) -> dict[str, Any]:
         "is_live": session.is_live,
         "species": session.species,
         "phase": one.phase,
+        "confirmed": one.confirmed,
         "frames": len(session),
     }
 

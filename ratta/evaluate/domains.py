@@ -138,16 +138,8 @@ def _read(domain: CorpusDomain) -> tuple[Presentation, ...]:
         if domain.protocol is None:
             raise DataError(f"oulu-npu {domain.root}: protocol: expected 1 to 4, got none")
         return data.read_oulu_npu(domain.root, protocol=domain.protocol, fold=domain.fold)
-    readers = {
-        "replay-attack": data.read_replay_attack,
-        "casia-fasd": data.read_casia_fasd,
-        "msu-mfsd": data.read_msu_mfsd,
-        "celeba-spoof": data.read_celeba_spoof,
-        "nuaa": data.read_nuaa,
-        "folder": data.read_folder,
-        "manifest": data.read_manifest,
-    }
-    return readers[domain.kind](domain.root)
+    found: tuple[Presentation, ...] = data.CORPORA[domain.kind](domain.root)  # type: ignore[operator]
+    return found
 
 
 def simulate_sessions(domain: SimulatedDomain, perception: Perception) -> Iterator[CropSession]:
@@ -166,6 +158,7 @@ def simulate_sessions(domain: SimulatedDomain, perception: Perception) -> Iterat
                     species=species,
                     camera=camera,
                     frames=domain.frames,
+                    every=domain.every,
                     seed=domain.seed * 1_000_003 + turn,
                     size=domain.frame_size,
                     illuminant=lamp,

@@ -99,11 +99,13 @@ def make_cells(settings: ExperimentSettings, folder: Path, *, progress: bool = F
                 pools=folders,
                 pool_keys=keys,
                 frames=stream.frames,
+                confirm=stream.confirm,
                 threshold=settings.threshold,
                 threads=settings.threads,
             )
             for stream in settings.streams
             for method in settings.methods
+            if not stream.methods or method.label in stream.methods
             for seed in settings.seeds
         ]
     return tuple(cells)

@@ -24,6 +24,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("ratta.evaluate needs pydantic: pip install 'ratta[tools]'") from error
 
+from ratta.data import CORPORA
 from ratta.evaluate.methods import METHODS
 from ratta.evaluate.streams import KINDS
 from ratta.files import read_text
@@ -74,7 +75,7 @@ class CorpusDomain(_Domain):
     named and counted; `strict` ends there instead.
     """
 
-    kind: Literal["oulu-npu", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof", "nuaa", "folder", "manifest"]
+    kind: Literal[tuple(CORPORA)]  # type: ignore[valid-type]
     root: Path
     split: Split = "test"
     frames: int | None = Field(default=None, ge=1)
@@ -91,7 +92,8 @@ class SimulatedDomain(_Domain):
 
     `portraits` is a folder prepared by `ratta.simulate.prepare_portraits`. `people` is a part of its identities, as
     shares in the order of the hash of their names: training keeps 0 to 0.1 for validation, and never sees 0.1 to 0.2.
-    `frame_size` is the height and width of the frames.
+    `frame_size` is the height and width of the frames. Of the fifteen frames that a camera gives in a second each
+    `every`-th is taken: a device learns from frames that are at least 200 ms apart.
     """
 
     kind: Literal["simulated"]
@@ -101,6 +103,7 @@ class SimulatedDomain(_Domain):
     illuminants: tuple[str, ...] = ()
     sessions: int = Field(default=1, ge=1)
     frames: int = Field(default=8, ge=1)
+    every: int = Field(default=1, ge=1)
     frame_size: tuple[int, int] = (480, 640)
     seed: int = 0
 
@@ -109,10 +112,15 @@ Domain = Annotated[PoolDomain | CorpusDomain | SimulatedDomain, Field(discrimina
 
 
 class StreamSettings(_Strict):
-    """One kind of stream; `frames` cuts or repeats it."""
+    """One kind of stream; `frames` cuts or repeats it, `confirm` is the share of live sessions that are confirmed.
+
+    `methods` are the labels of those that run on it, where not all do: most know nothing of confirmations.
+    """
 
     kind: Literal[tuple(KINDS)]  # type: ignore[valid-type]
     frames: int | None = Field(default=None, ge=1)
+    confirm: Share = 0.0
+    methods: tuple[str, ...] = ()
 
 
 class MethodSettings(_Strict):
@@ -200,7 +208,10 @@ class ExperimentSettings(_Strict):
         labels = [method.label for method in self.methods]
         if len(set(labels)) < len(labels):
             raise ValueError("methods: expected different labels; give methods that come twice a label each")
-        kinds = [stream.kind for stream in self.streams]
+        unknown = [label for stream in self.streams for label in stream.methods if label not in labels]
+        if unknown:
+            raise ValueError(f"streams: methods: expected some of {labels}, got {unknown[0]!r}")
+        kinds = [(stream.kind, stream.confirm) for stream in self.streams]
         if len(set(kinds)) < len(kinds) or len(set(self.seeds)) < len(self.seeds):
             raise ValueError("streams and seeds: expected each once")
         changed = [name for name, domain in self.targets.items() if domain.change]

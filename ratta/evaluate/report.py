@@ -125,12 +125,17 @@ def _phases(results: Sequence[CellResult]) -> str:
 def _plots(rows: Sequence[Row], results: Sequence[CellResult], window: int) -> list[str]:
     first = [one for one in results if one.seed == results[0].seed]
     plots = [
-        _figure(_along(first, window), f"ACER along the stream, moving window of {window} per class, first seed"),
+        *(
+            _figure(_along(first, window, rate), f"{rate} along the stream, moving window of {window}, first seed")
+            for rate in ("BPCER", "APCER")
+        ),
         _figure(_differences(rows), "Difference to No-TTA in ACER points, 95 %"),
         _figure(_det(results), "DET curve, all seeds, attacks pooled (normal deviates)"),
         *(_figure(_histogram(one), f"Scores of {one.label}, first seed; threshold dashed") for one in first),
     ]
     for key, limit, caption in (
+        ("level", "alpha", "Level of the conformal threshold, and alpha dashed"),
+        ("threshold", "", "Threshold of conformity, below which a session is denied"),
         ("drift", "drift_limit", "Drift statistic and its threshold"),
         ("budget_ms", "", "Budget left, ms"),
     ):
@@ -140,15 +145,16 @@ def _plots(rows: Sequence[Row], results: Sequence[CellResult], window: int) -> l
     return plots
 
 
-def _along(results: Sequence[CellResult], window: int) -> str:
+def _along(results: Sequence[CellResult], window: int, rate: str) -> str:
     series = {}
     for one in results:
-        error = 100 * running_error(one.scores, one.threshold.value, window=window).acer
+        errors = running_error(one.scores, one.threshold.value, window=window)
+        error = 100 * (errors.bpcer if rate == "BPCER" else errors.apcer)
         places = np.unique(np.linspace(0, len(error) - 1, 300).astype(int))
         series[one.label] = Series(places.tolist(), error[places].tolist())
     highest = [v for s in series.values() for v in s.y]
     length = max(len(one.scores) for one in results)
-    return line_chart(series, x=linear_axis("frame", [0, length]), y=linear_axis("ACER %", highest, low=0))
+    return line_chart(series, x=linear_axis("frame", [0, length]), y=linear_axis(f"{rate} %", highest, low=0))
 
 
 def _differences(rows: Sequence[Row]) -> str:
@@ -198,7 +204,7 @@ def _traced(results: Sequence[CellResult], key: str, limit: str) -> str:
             series[one.label] = Series([at for at, _ in trace], [_nan(state[key]) for _, state in trace])
         if trace and limit in trace[0][1]:
             limits = [_nan(state[limit]) for _, state in trace]
-            series[f"{one.label}: threshold"] = Series([at for at, _ in trace], limits, dashed=True)
+            series[f"{one.label}: {limit.replace('_', ' ')}"] = Series([at for at, _ in trace], limits, dashed=True)
     if not series:
         return ""
     frames = [at for one in series.values() for at in one.x]

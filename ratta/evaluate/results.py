@@ -175,7 +175,7 @@ def read_result(cell: Cell, folder: Path) -> CellResult:
     threshold["value"] = math.nan if threshold["value"] is None else threshold["value"]
     return CellResult(
         target=cell.target,
-        stream=cell.stream,
+        stream=cell.stream_name,
         label=cell.label,
         seed=cell.seed,
         method=cell.method,

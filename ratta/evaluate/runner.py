@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ratta.evaluate.sessions import CropSession
     from ratta.evaluate.streams import Stream
 
+    Frame = tuple[npt.NDArray[np.uint8], float, int]
+    """Pixels, time, and the number of the session."""
+
 TRACE_POINTS = 100
 
 
@@ -75,22 +78,39 @@ def run_stream(method: Method, stream: Stream, *, progress: Callable[[int], None
 
 
 def batches(stream: Stream, size: int) -> Iterator[tuple[npt.NDArray[np.int64], FrameBatch]]:
-    """Gather accepted frames in order: their places in the stream, and the batch; the last one may be shorter."""
+    """Gather accepted frames in order: their places in the stream, and the batch; the last one may be shorter.
+
+    That a session was live, where it is confirmed, is told with the next frame of a later session.
+    """
     places: list[int] = []
-    pixels, times, sessions = [], [], []
+    frames: list[Frame] = []
+    confirmed: set[int] = set()
+    told = 0
+    for place, frame in _accepted(stream):
+        number = frame[2]
+        confirmed |= {k for k in range(told, number) if stream.sessions[k].confirmed}
+        told = number
+        places.append(place)
+        frames.append(frame)
+        if len(places) == size:
+            yield np.array(places), _batch(frames, confirmed)
+            places, frames, confirmed = [], [], set()
+    if places:
+        yield np.array(places), _batch(frames, confirmed)
+
+
+def _accepted(stream: Stream) -> Iterator[tuple[int, Frame]]:
+    """Give the place of each frame that was not refused, and the frame."""
     start = 0
     for number, one in enumerate(stream.sessions):
-        for i in np.flatnonzero(one.session.refusals == ""):
-            places.append(start + int(i))
-            pixels.append(one.session.pixels[i])
-            times.append(one.start_s + float(one.session.t[i]))
-            sessions.append(number)
-            if len(places) == size:
-                yield np.array(places), FrameBatch(np.stack(pixels), np.array(times), np.array(sessions))
-                places, pixels, times, sessions = [], [], [], []
+        for i in np.flatnonzero(one.session.refusals == "").tolist():
+            yield start + i, (one.session.pixels[i], one.start_s + float(one.session.t[i]), number)
         start += len(one.session)
-    if places:
-        yield np.array(places), FrameBatch(np.stack(pixels), np.array(times), np.array(sessions))
+
+
+def _batch(frames: Sequence[Frame], confirmed: set[int]) -> FrameBatch:
+    pixels, times, sessions = zip(*frames, strict=True)
+    return FrameBatch(np.stack(pixels), np.array(times), np.array(sessions), frozenset(confirmed))
 
 
 def score_set(sessions: Sequence[CropSession], live_scores: npt.NDArray[np.float64]) -> ScoreSet:

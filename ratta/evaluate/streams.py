@@ -33,7 +33,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +58,8 @@ LIVE_HEAVY, ATTACK_HEAVY = 10, 5
 """Sessions of the common class to one of the rare class."""
 FAR_CHANGE = "infrared"
 """The camera change that nobody should learn from."""
+CONFIRMING = 1
+"""Sets the draws of confirmations apart from those of the order."""
 REST_SHARE = 0.4
 """Share of the subjects kept for the mixed rest after a flood."""
 
@@ -73,11 +75,14 @@ class StreamSession:
         Which part of the stream it belongs to, such as "home", "away", "flood" or "rest".
     start_s : float
         When its first frame comes.
+    confirmed : bool
+        Whether it is confirmed as live after its end.
     """
 
     session: CropSession
     phase: str
     start_s: float
+    confirmed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +103,14 @@ class Stream:
 
 
 def build_stream(
-    kind: str, *, away: Sessions, home: Sessions = (), seed: int, rank: Rank | None = None, frames: int | None = None
+    kind: str,
+    *,
+    away: Sessions,
+    home: Sessions = (),
+    seed: int,
+    rank: Rank | None = None,
+    frames: int | None = None,
+    confirm: float = 0.0,
 ) -> Stream:
     """Build a stream.
 
@@ -117,6 +129,9 @@ def build_stream(
         From a session to the source model's live score; needed by `ramp` and `replay-accepted`.
     frames : int, optional
         Cut the stream, or repeat it, to this many frames.
+    confirm : float
+        Share of the live sessions that are confirmed as live after their end, in [0, 1]. Drawn by the seed, and no
+        part of the order: what a lower share confirms, a higher one does too.
 
     Raises
     ------
@@ -132,29 +147,35 @@ def build_stream(
         raise InputError(f"stream {kind}: expected home sessions, got none; give the source camera's test sessions")
     if needs_rank and rank is None:
         raise InputError(f"stream {kind}: expected a ranking by the source model, got none")
+    if not 0 <= confirm <= 1:
+        raise InputError(f"stream {kind}: confirm: expected a share in [0, 1], got {confirm}")
     rng = np.random.default_rng(seed)
     ranked = rank or (lambda _: 0.0)
     phases = list(make(_shuffled(home, rng), _shuffled(away, rng), rng, ranked))
     if not any(sessions for _, sessions in phases):
         raise DataError(f"stream {kind}: expected sessions, got none")
-    return _timed(kind, phases, frames)
+    return Stream(kind, tuple(_confirmed(_timed(phases, frames), confirm, np.random.default_rng([seed, CONFIRMING]))))
 
 
-def _timed(kind: str, phases: Iterable[Phase], frames: int | None) -> Stream:
+def _confirmed(sessions: Iterable[StreamSession], share: float, rng: np.random.Generator) -> Iterator[StreamSession]:
+    for one in sessions:
+        drawn = rng.random() < share
+        yield replace(one, confirmed=one.session.is_live and drawn)
+
+
+def _timed(phases: Iterable[Phase], frames: int | None) -> Iterator[StreamSession]:
     flat = [(phase, session) for phase, sessions in phases for session in sessions]
-    found: list[StreamSession] = []
     now_s, total = 0.0, 0
     while frames is None or total < frames:
         for phase, session in flat:
             one = session if frames is None else session.take(slice(0, frames - total))
-            found.append(StreamSession(one, phase, now_s))
+            yield StreamSession(one, phase, now_s)
             now_s += float(one.t[-1]) + (RUSH_S if phase == "rush" else PAUSE_S)
             total += len(one)
             if frames is not None and total >= frames:
                 break
         if frames is None:
             break
-    return Stream(kind, tuple(found))
 
 
 def _shuffled(sessions: Sessions, rng: np.random.Generator) -> list[CropSession]:

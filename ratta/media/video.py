@@ -180,7 +180,7 @@ class VideoReader:
     def _decode(self) -> tuple[int, float, Frame] | None:
         """Read the next frame that decodes; a broken one in the middle does not end the video."""
         lost = 0
-        left = MAX_LOST if self.count is None else self.count - self._index - 1
+        left = MAX_LOST if self.count is None else max(0, self.count - self._index - 1)
         while lost <= min(left, self._patience):
             frame = read_frame(self._capture, self.name)
             if frame is not None:

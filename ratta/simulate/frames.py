@@ -94,10 +94,14 @@ def simulate_session(
     illuminant: str | None = None,
     own_background: bool | None = None,
     face_share: float = 0.36,
+    every: int = 1,
 ) -> Iterator[Capture]:
-    """Simulate one attempt of one person before one camera: its frames with box, species, camera and medium."""
-    if frames < 1:
-        raise InputError(f"frames: expected at least 1, got {frames}; ask for more")
+    """Simulate one attempt of one person before one camera: its frames with box, species, camera and medium.
+
+    Of the camera's frames each `every`-th is made, the first among them.
+    """
+    if min(frames, every) < 1:
+        raise InputError(f"frames, every: expected at least 1, got {frames} and {every}; ask for more")
     rng = np.random.default_rng(seed)
     session = Session(
         cutout=cutout,
@@ -112,9 +116,9 @@ def simulate_session(
         illuminant=illuminant,
         own_background=own_background,
     )
-    motions = handheld(rng, frames, amplitude_px=0.003 * session.sensor[0])
-    for index, motion in enumerate(motions):
-        yield session.frame(index / FRAMES_PER_SECOND, motion=motion)
+    motions = handheld(rng, frames * every, amplitude_px=0.003 * session.sensor[0])
+    for index in range(0, frames * every, every):
+        yield session.frame(index / FRAMES_PER_SECOND, motion=motions[index])
 
 
 def simulate_capture(

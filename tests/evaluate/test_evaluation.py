@@ -57,7 +57,19 @@ def test_evaluation(experiment, tmp_path) -> None:
     assert (2, "tiny") == (len(record["rows"]), record["model"]["name"])
     assert str(tmp_path) not in (tmp_path / "out" / "results.json").read_text()
     assert "| tent |" in (tmp_path / "out" / "results.md").read_text()
-    assert "DET curve" in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert all(text in page for text in ("DET curve", "BPCER along the stream", "APCER along the stream"))
+
+
+def test_the_same_stream_at_several_rates_of_confirmation(experiment, tmp_path) -> None:
+    """Each rate is a stream of its own, named after it."""
+    streams = ["sudden", *({"kind": "sudden", "confirm": share, "methods": ["no-tta"]} for share in (0.3, 1.0))]
+    settings = parse_experiment(experiment | {"streams": streams}, where="x")
+    report = run_evaluation(settings, load_source=load_tiny, folder=tmp_path / "out")
+    found = [(row.stream, row.label) for row in report.rows]
+    assert [("sudden", "no-tta"), ("sudden", "tent")] == found[:2]
+    assert [("sudden+confirm-0.3", "no-tta"), ("sudden+confirm-1", "no-tta")] == found[2:]
+    assert 1 == len({row.acer for row in report.rows if row.label == "no-tta"})
 
 
 def test_grid(experiment, tmp_path) -> None:

@@ -33,6 +33,15 @@ def test_minimal() -> None:
     ("change", "message"),
     [
         ({"methods": ["no-tta", "tnet"]}, r"x: methods\.1\.name: input should be 'no-tta', 'bn-batch'.*, got 'tnet'"),
+        (
+            {"streams": [{"kind": "sessions", "confirm": 2}]},
+            r"x: streams\.0\.confirm: .*less than or equal to 1, got 2",
+        ),
+        ({"streams": ["sessions", {"kind": "sessions", "confirm": 0}]}, r"streams and seeds: expected each once"),
+        (
+            {"streams": [{"kind": "sessions", "methods": ["tnt"]}]},
+            r"x: streams: methods: expected some of \['no-tta', 'tent-slow'\], got 'tnt'",
+        ),
         ({"streams": ["slow"]}, r"x: streams\.0\.kind: input should be 'iid'.*, got 'slow'"),
         ({"seeds": [0, "one"]}, r"x: seeds\.1: .*integer.*, got 'one'"),
         ({"seeds": []}, r"x: seeds: .*at least 1 item.*"),

@@ -122,6 +122,7 @@ def test_percent() -> None:
 def page() -> str:
     """A report of two methods, one of them with drift and budget, and a hostile name."""
     drift = {"updates": 1.0, "drift": 0.4, "drift_limit": 1.0, "budget_ms": 80.0, "refused: views": 2.0}
+    drift |= {"alpha": 0.05, "level": 0.1, "threshold": None}
     results = [result("no-tta", ONE_ATTACK), result("tent", ONE_REJECTED, state=drift)]
     for one in results:
         one.record["trace"][0][1].update(drift if one.label == "tent" else {})
@@ -140,7 +141,11 @@ def test_report_is_self_contained(page) -> None:
 def test_report_shows_everything(page) -> None:
     """Every plot and table that was promised is there, and each plot is well-formed."""
     for words in (
-        "ACER along the stream",
+        "BPCER along the stream",
+        "APCER along the stream",
+        "Level of the conformal threshold, and alpha dashed",
+        "tent: alpha",
+        "Threshold of conformity",
         "Difference to No-TTA",
         "DET curve",
         "Scores of tent",
@@ -155,7 +160,7 @@ def test_report_shows_everything(page) -> None:
     plots = [part.partition("</svg>")[0] + "</svg>" for part in page.split("<svg")[1:]]
     for plot in plots:
         ElementTree.fromstring("<svg" + plot)
-    assert 7 == len(plots)
+    assert 10 == len(plots)
 
 
 def test_line_chart_breaks_at_nan() -> None:

@@ -92,3 +92,16 @@ def test_score_set_knows_whose_frames_they_are(stream) -> None:
     scores = score_set(sessions, np.arange(48.0))
     assert [s.species for s in sessions for _ in range(4)] == scores.species.tolist()
     assert [s.subject for s in sessions for _ in range(4)] == scores.subjects.tolist()
+
+
+@pytest.mark.parametrize("size", [1, 5, 7, 100])
+def test_confirmed_sessions_are_told_after_they_ended(corpus, size) -> None:
+    """Each once, never before a frame of a later session; what was not confirmed is never told."""
+    stream = build_stream("sessions", away=corpus(6), seed=3, confirm=0.6)
+    told: list[int] = []
+    for _, batch in batches(stream, size):
+        assert all(number < batch.sessions.max() for number in batch.confirmed)
+        told += sorted(batch.confirmed)
+    wanted = [place for place, one in enumerate(stream.sessions[:-1]) if one.confirmed]
+    assert 3 < len(wanted) < 12
+    assert wanted == told

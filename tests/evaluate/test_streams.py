@@ -175,3 +175,24 @@ def test_floods_need_two_people_and_their_class(corpus) -> None:
     live = [one for one in corpus(3) if one.is_live]
     with pytest.raises(DataError, match="expected attack sessions, got none in this part"):
         build_stream("attack-only", away=live, seed=0)
+
+
+def confirmed(stream):
+    """Which sessions are confirmed."""
+    return {place for place, one in enumerate(stream.sessions) if one.confirmed}
+
+
+def test_confirming_is_seeded_nested_and_never_of_attacks(make) -> None:
+    """A share of the live sessions, the same for the same seed, none of the order's chance; all of them at 1."""
+    none, some, every = (make("sessions", confirm=share) for share in (0.0, 0.4, 1.0))
+    assert names(none) == names(some) == names(every)
+    assert confirmed(some) == confirmed(make("sessions", confirm=0.4)) != confirmed(make("sessions", 1, confirm=0.4))
+    live = {place for place, one in enumerate(every.sessions) if one.session.is_live}
+    assert (set(), live) == (confirmed(none), confirmed(every))
+    assert set() < confirmed(some) < live
+
+
+def test_confirm_out_of_range(make) -> None:
+    """A share is between 0 and 1."""
+    with pytest.raises(InputError, match=r"confirm: expected a share in \[0, 1\], got 2"):
+        make("sessions", confirm=2)

@@ -33,12 +33,12 @@ METHODS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "sar-two-class": ("sar", "SAR", {"reset_below": 0.2 * 0.6931471805599453 / 6.907755278982137}),
     "cotta": ("cotta", "CoTTA", {}),
     "rotta": ("rotta", "RoTTA", {}),
-    "ratta": ("ours", "Ours", {}),
+    "ratta": ("engine_adapter", "EngineAdapter", {}),
 }
 
 
 def make_method(
-    name: str, source: TorchSource, *, anchors: FrameBatch, seed: int = 0, options: Mapping[str, Any] | None = None
+    name: str, source: TorchSource, *, development: FrameBatch, seed: int = 0, options: Mapping[str, Any] | None = None
 ) -> Method:
     """Make a method by name.
 
@@ -47,7 +47,7 @@ def make_method(
     name : str
         A key of `METHODS`, or `module:Class` for a method of your own.
     source : TorchSource
-    anchors : FrameBatch
+    development : FrameBatch
         Frames of the source development set, for methods that want some.
     seed : int
         For methods that draw.
@@ -63,12 +63,12 @@ def make_method(
     """
     kind, defaults = _kind_of(name)
     known = set(inspect.signature(kind).parameters) - {"source"}
-    unknown = sorted(set(options or {}) - (known - {"anchors", "seed"}))
+    unknown = sorted(set(options or {}) - (known - {"development", "seed"}))
     if unknown:
         raise DataError(
-            f"method {name}: options: expected some of {sorted(known - {'anchors', 'seed'})}, got {unknown}"
+            f"method {name}: options: expected some of {sorted(known - {'development', 'seed'})}, got {unknown}"
         )
-    given = {key: value for key, value in (("anchors", anchors), ("seed", seed)) if key in known}
+    given = {key: value for key, value in (("development", development), ("seed", seed)) if key in known}
     try:
         method: Method = kind(source, **given, **{**defaults, **(options or {})})
     except DataError:

@@ -34,7 +34,7 @@ class EATA:
     Parameters
     ----------
     source : TorchSource
-    anchors : FrameBatch
+    development : FrameBatch
         Source frames for the Fisher information (labels are the model's own, as published).
     batch : int
         Frames a step.
@@ -54,7 +54,7 @@ class EATA:
         self,
         source: TorchSource,
         *,
-        anchors: FrameBatch,
+        development: FrameBatch,
         batch: int = 16,
         learning_rate: float = 2.5e-4,
         momentum: float = 0.9,
@@ -71,7 +71,7 @@ class EATA:
         self.redundancy = redundancy
         self.fisher_weight = fisher_weight
         self.statistics = statistics
-        self._fisher = fisher_information(source, anchors, statistics=statistics)
+        self._fisher = fisher_information(source, development, statistics=statistics)
         self.reset()
 
     def reset(self) -> None:
@@ -127,15 +127,15 @@ class EATA:
 
 
 def fisher_information(
-    source: TorchSource, anchors: FrameBatch, *, statistics: str, batch: int = 64
+    source: TorchSource, development: FrameBatch, *, statistics: str, batch: int = 64
 ) -> dict[str, Tensor]:
     """Mean squared gradient of the cross-entropy to the model's own labels, per parameter, over batches."""
     module = adaptable(source, statistics=statistics)
     total = {name: torch.zeros_like(p) for name, p in trained(module)}
-    starts = range(0, len(anchors), batch)
+    starts = range(0, len(development), batch)
     for start in starts:
         span = slice(start, start + batch)
-        part = FrameBatch(anchors.pixels[span], anchors.t[span], anchors.sessions[span])
+        part = FrameBatch(development.pixels[span], development.t[span], development.sessions[span])
         logits = module(source.inputs(part)).logits
         module.zero_grad()
         backward(nn.functional.cross_entropy(logits, logits.argmax(1)))

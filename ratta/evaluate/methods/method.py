@@ -22,11 +22,15 @@ class FrameBatch:
         Seconds on the stream's clock.
     sessions : (B,) int64
         Which session of the stream each frame belongs to.
+    confirmed : frozenset of int
+        Sessions of which it has become known that they were live: a passcode, a second factor, an operator. Each had
+        ended when a frame of this batch came; none is told twice. The only label that a method ever gets.
     """
 
     pixels: npt.NDArray[np.uint8]
     t: npt.NDArray[np.float64]
     sessions: npt.NDArray[np.int64]
+    confirmed: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.t)
@@ -35,7 +39,7 @@ class FrameBatch:
 class Method(Protocol):
     """Answers frames and may learn from them.
 
-    A method never sees a label. `observe` answers first: its scores are those of the state before it learnt.
+    A method never sees a label, but for sessions that were confirmed as live. `observe` answers first: its scores are those of the state before it learnt.
     """
 
     @property
@@ -52,4 +56,6 @@ class Method(Protocol):
         """Go back to the source model."""
 
     def state(self) -> dict[str, float]:
-        """Tell what is known: counters (`updates`, `refused: <reason>`), `drift`, `drift_limit`, `budget_ms`."""
+        """Tell what is known: counters (`updates`, `refused: <reason>`), `drift`, `drift_limit`, `alpha`, `level`,
+        `threshold`, `budget_ms`; the report draws what is there.
+        """

@@ -11,12 +11,12 @@ from ratta.errors import DataError
 from ratta.evaluate.methods import METHODS, make_method
 
 
-@pytest.fixture(params=[name for name in METHODS if name != "ratta"])  # it needs a bundle: test_ours.py
+@pytest.fixture(params=[name for name in METHODS if name != "ratta"])  # it needs a bundle: test_engine_adapter.py
 def make(request, source, frames):
     """Make the method under test, on the same source every time."""
 
     def build(**options):
-        return make_method(request.param, source, anchors=frames(32, seed=9), seed=1, options=options)
+        return make_method(request.param, source, development=frames(32, seed=9), seed=1, options=options)
 
     return build
 
@@ -86,13 +86,13 @@ def test_unknown_option(make) -> None:
 def test_values_out_of_range(source, frames, name, options, message) -> None:
     """An option that exists but makes no sense is refused before anything runs."""
     with pytest.raises(DataError, match=message):
-        make_method(name, source, anchors=frames(4), options=options)
+        make_method(name, source, development=frames(4), options=options)
 
 
 def test_unknown_method(source, frames) -> None:
     """A method that does not exist is refused with the list of those that do."""
     with pytest.raises(DataError, match="method: expected one of no-tta, bn-batch, bn-ema"):
-        make_method("ours", source, anchors=frames(1))
+        make_method("ours", source, development=frames(1))
 
 
 class Constant:
@@ -112,9 +112,9 @@ def test_a_method_of_ones_own_is_named_as_python_imports_it(source, frames, monk
     module = types.ModuleType("my_methods")
     module.Constant = Constant
     monkeypatch.setitem(sys.modules, "my_methods", module)
-    method = make_method("my_methods:Constant", source, anchors=frames(32), options={"score": 0.5})
+    method = make_method("my_methods:Constant", source, development=frames(32), options={"score": 0.5})
     np.testing.assert_array_equal(np.full(4, 0.5), method.answer(frames(4)))
     with pytest.raises(DataError, match="a class Other in my_methods"):
-        make_method("my_methods:Other", source, anchors=frames(32))
+        make_method("my_methods:Other", source, development=frames(32))
     with pytest.raises(DataError, match="a module that Python finds"):
-        make_method("no_such_module:Constant", source, anchors=frames(32))
+        make_method("no_such_module:Constant", source, development=frames(32))

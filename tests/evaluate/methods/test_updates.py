@@ -131,11 +131,11 @@ def test_eata_step_without_redundancy(source, frames, affine) -> None:
     """Two SGD steps: reliable frames weighted by exp(margin - entropy), plus 2000 times the Fisher distance."""
     gamma, beta = affine
     margin = 0.4 * math.log(2)
-    anchors = frames(32, seed=9)
-    fisher = fisher_information(source, anchors, statistics="batch")
+    development = frames(32, seed=9)
+    fisher = fisher_information(source, development, statistics="batch")
     start = gamma.detach().clone(), beta.detach().clone()
     optimizer = torch.optim.SGD([gamma, beta], lr=2.5e-4, momentum=0.9)
-    method = EATA(source, anchors=anchors, redundancy=None)
+    method = EATA(source, development=development, redundancy=None)
     for seed in (1, 2):
         batch = frames(16, seed=seed)
         method.observe(batch)
@@ -153,21 +153,21 @@ def test_eata_step_without_redundancy(source, frames, affine) -> None:
 
 def test_fisher_information(source, frames) -> None:
     """The mean over batches of the squared gradient of the cross-entropy to the model's own labels."""
-    anchors = frames(6)
+    development = frames(6)
     expected = torch.zeros(4)
     for start in (0, 3):
         gamma = source.module.norm.weight.detach().clone().requires_grad_()
-        x = source.inputs(anchors)[start : start + 3]
+        x = source.inputs(development)[start : start + 3]
         logits = batch_logits(source.module, x, gamma, source.module.norm.bias.detach())
         nn.functional.cross_entropy(logits, logits.argmax(1)).backward()
         expected += gamma.grad**2 / 2
-    found = fisher_information(source, anchors, statistics="batch", batch=3)
+    found = fisher_information(source, development, statistics="batch", batch=3)
     torch.testing.assert_close(found["norm.weight"], expected, rtol=1e-4, atol=1e-9)
 
 
 def test_eata_redundancy_by_hand(source, frames) -> None:
     """The moving mean begins with the first reliable batch; later only frames nearly orthogonal to it count."""
-    method = EATA(source, anchors=frames(4))
+    method = EATA(source, development=frames(4))
     sure = torch.tensor([[9.0, 0.0], [0.1, 0.0]])
     assert [0] == method._select(sure).tolist()
     torch.testing.assert_close(method._mean, torch.softmax(sure[0], 0))
@@ -335,8 +335,8 @@ def test_stock_sar_learns_nothing_on_two_classes(source, frames, statistics, sti
 
 def test_stock_eata_stops_on_two_classes(source, frames) -> None:
     """With the published redundancy margin hardly a frame counts after the first batches; without it they do."""
-    stock = EATA(source, anchors=frames(16, seed=99))
-    corrected = EATA(source, anchors=frames(16, seed=99), redundancy=None)
+    stock = EATA(source, development=frames(16, seed=99))
+    corrected = EATA(source, development=frames(16, seed=99), redundancy=None)
     used = []
     for seed in range(30):
         for method in (stock, corrected):

@@ -1,0 +1,69 @@
+"""Give a model drift statistics of simulated people: the source camera, and the mild changes of it.
+
+    python bench/with_drift.py PORTRAITS OUTPUT [--model ratta-mnv3s-128] [--camera flagship] [--sessions 2]
+
+PORTRAITS is a prepared folder (`ratta train` makes it). The people are those whom training keeps for validation. The
+model's thresholds stay as they are; its space and prototypes are measured anew, on every other session, and drift on
+the rest. Pools are kept beside OUTPUT.
+"""
+
+from __future__ import annotations
+
+import argparse
+from itertools import cycle
+from pathlib import Path
+
+import ratta
+from ratta.calibration import read_sources, source_reference
+from ratta.calibration.bundles import with_statistics
+from ratta.evaluate import read_pool
+from ratta.evaluate.domains import prepare_pool
+from ratta.evaluate.experiment import SimulatedDomain
+from ratta.evaluate.sessions import change_session
+from ratta.inference import Network
+from ratta.simulate import CHANGES
+
+
+def main() -> None:
+    """Run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("portraits", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--model", default="ratta-mnv3s-128")
+    parser.add_argument("--camera", default="flagship")
+    parser.add_argument("--sessions", type=int, default=2, help="of each person and species")
+    args = parser.parse_args()
+    engine = ratta.load(args.model)
+    domain = SimulatedDomain(
+        kind="simulated",
+        portraits=args.portraits,
+        people=(0.0, 0.1),
+        cameras=(args.camera,),
+        sessions=args.sessions,
+        frames=4,
+        every=3,
+        seed=7,
+    )
+    folder = args.output.parent / "pools"
+    sessions = read_pool(prepare_pool(domain, engine.bundle.contract, folder, progress=True))
+    mild = cycle(change.name for change in CHANGES.values() if change.reach == "mild")
+    changed = [change_session(one, next(mild)) for one in sessions[1::2]]
+    uncalibrated = Network(engine.network.session, engine.bundle.contract, temperature=1.0, bias=0.0)
+    readings = [read_sources(uncalibrated, samples(some)) for some in (sessions, changed)]
+    reference = source_reference(*readings, engine.bundle.calibration)
+    bundle = with_statistics(args.output, engine.bundle, reference)
+    print(f"{args.output}: {len(sessions)} sessions, {len(changed)} changed, drift {reference.drift is not None}")
+    print(f"SHA-256 of the manifest {bundle.sha256}")
+
+
+def samples(sessions):
+    """Crops with what is known of them; refused frames are left out."""
+    for one in sessions:
+        for crops, refusal in zip(one.pixels, one.refusals, strict=True):
+            if not refusal:
+                crop = tuple(crops) if crops.ndim == 4 else crops
+                yield crop, one.is_live, one.species, one.subject, one.name
+
+
+if __name__ == "__main__":
+    main()
