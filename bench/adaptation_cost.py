@@ -19,13 +19,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from ratta.adaptation.task import Step
+from ratta.adaptation.update import tone_of
 
 import ratta
 from ratta.adaptation.budget import Allowance
 from ratta.adaptation.guard import Snapshot
 from ratta.adaptation.settings import Adaptation
-from ratta.adaptation.task import Step
-from ratta.adaptation.update import tone_of
 from ratta.bench.frames import portrait_frames
 from ratta.bench.rehearsal import DARK, NAMES, rehearse
 

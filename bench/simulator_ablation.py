@@ -29,9 +29,9 @@ from unittest.mock import patch
 import cv2
 import numpy as np
 import torch
-from tuning import SIZE, TONES, batches, tune
 from torch import nn
 from training_auc import CROP_SCALE, FOOT, compare, counts, real_part, table, write
+from tuning import SIZE, TONES, batches, tune
 
 from ratta.evaluate import CropSession, read_pool, write_pool
 from ratta.evaluate.sessions import open_pool

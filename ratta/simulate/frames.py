@@ -116,7 +116,7 @@ def simulate_session(
         illuminant=illuminant,
         own_background=own_background,
     )
-    motions = handheld(rng, frames * every, amplitude_px=0.003 * session.sensor[0])
+    motions = list(handheld(rng, frames * every, amplitude_px=0.003 * session.sensor[0]))
     for index in range(0, frames * every, every):
         yield session.frame(index / FRAMES_PER_SECOND, motion=motions[index])
 
