@@ -24,10 +24,9 @@ import torch
 from measure_real import Face, Model, equal_error_threshold, read_faces, score_all, subjects_of
 
 from ratta.bench.swap import swap_rows
-from ratta.simulate import PortraitBank
 from ratta.simulate.statistics import auc
 from ratta.train.export import export_graph
-from ratta.train.factory import PictureFactory, split_identities
+from ratta.train.factory import PictureFactory, split_portraits
 from ratta.train.judge import Judge, cut
 from ratta.train.network import MobileNetV3Small
 from ratta.train.run import parity_crops, student_of
@@ -43,11 +42,11 @@ TEACHERS = (
 
 def fits(network: MobileNetV3Small, portraits: Path, peers: Path) -> dict[int, float]:
     """R2 of the teachers' mean margin, by size."""
-    people = split_identities(PortraitBank(portraits).names).validation
+    people = split_portraits(portraits).validation
     shown = PictureFactory(cache=str(portraits), identities=people, bank=50)()(np.random.default_rng(77), PICTURES)
     teachers = [str(peers / name) for name in TEACHERS]
     judge = Judge(teachers, scales=Judge(teachers).measure_scales(shown))
-    truth = judge(shown, torch.Generator().manual_seed(0), zoomed=0.0).target_margin.numpy()
+    truth = judge.in_pieces(shown, torch.Generator().manual_seed(0)).target.numpy()
     pixels = shown.pixels.permute(0, 3, 1, 2).float()
     found = {}
     for size in SIZES:

@@ -54,8 +54,9 @@ class Face:
 
 def onnx_student(path: Path) -> Model:
     """Give an exported ratta graph."""
-    import onnxruntime
+    from ratta.inference.session import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -201,9 +202,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     faces = read_faces(args.data, detector, subjects_of(args.subjects))
     development: list[Face] = []
     if args.portraits:
-        from ratta.train.factory import split_identities
+        from ratta.train.factory import split_portraits
 
-        names = split_identities(PortraitBank(args.portraits).names).validation
+        names = split_portraits(args.portraits).validation
         development = simulated_faces(args.portraits, names, per_species=args.per_species, seed=11)
     models = [onnx_student(path) for path in args.model] + peer_models(args.peers)
     lines = [measure(model, faces, development, scale) for scale in args.scales for model in models]

@@ -255,9 +255,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, help="name without suffix of the JSON and Markdown to write")
     args = parser.parse_args(argv)
     cv2.setNumThreads(1)
-    from ratta.train.factory import split_identities
+    from ratta.train.factory import split_portraits
 
-    people = split_identities(PortraitBank(args.portraits).names).validation
+    people = split_portraits(args.portraits).validation
     bank, witnesses = PortraitBank(args.portraits, keep=people), open_witnesses(args.peers)
     variants = list(VARIANTS) if args.variants == ["all"] else args.variants or ["as it is"]
     table: dict[str, Any] = {}

@@ -50,7 +50,7 @@ from ratta.simulate import camera as camera_steps
 from ratta.simulate import media as media_steps
 from ratta.simulate import session as session_steps
 from ratta.train.checkpoint import save_checkpoint
-from ratta.train.factory import split_identities
+from ratta.train.factory import split_portraits
 from ratta.train.labelled import gather
 from ratta.train.supervised import margins
 from ratta.train.teachers import load_network, save_network
@@ -179,7 +179,7 @@ def captures(
 
 
 def make_pools(portraits: Path, folder: Path, names: Sequence[str]) -> None:
-    split = split_identities(PortraitBank(portraits).names)
+    split = split_portraits(portraits)
     train, test = PortraitBank(portraits, keep=split.train[:PEOPLE]), PortraitBank(portraits, keep=split.test)
     key = f"{SIDE} {SIZE} {PEOPLE} {TEST_ROUNDS} 1"
     if open_pool(folder / "test", key=key) is None:

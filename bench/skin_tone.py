@@ -26,7 +26,7 @@ from ratta.inference import Network, OrtSession
 from ratta.metrics import clopper_pearson
 from ratta.simulate import PortraitBank, crop_face, simulate_capture
 from ratta.simulate.portraits import Cutout, Rgb
-from ratta.train.factory import split_identities
+from ratta.train.factory import split_portraits
 
 CLUSTERS = ("darker third", "middle third", "lighter third")
 CAPTURES = {"live": 6, "print": 3, "replay": 3}
@@ -58,7 +58,7 @@ def measure(bundle_folder: Path, portraits: Path, *, seed: int = 21) -> list[dic
     """Give one row a cluster: angles, people, and every species' error rate at the live threshold."""
     bundle = read_bundle(bundle_folder)
     calibration = bundle.calibration
-    people = PortraitBank(portraits, keep=split_identities(PortraitBank(portraits).names).test)
+    people = PortraitBank(portraits, keep=split_portraits(portraits).test)
     angles = np.array([typology_angle(people[index]) for index in range(len(people))])
     cluster = np.searchsorted(np.quantile(angles, (1 / 3, 2 / 3)), angles)
     readings = read_sources(

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--interval", type=float, default=0.1, help="seconds between recorded pictures (%(default)s)")
     arguments = parser.parse_args(argv)
     data = ["--data", "folder", arguments.recordings, "--split", "dev"]
-    policies = ["--live", arguments.live, "--spoof", arguments.spoof]
+    policies = ["--live-policy", arguments.live, "--spoof-policy", arguments.spoof]
     status = ratta_command(["calibrate", "ratta-mnv3s-128", *data, *policies, "--output", arguments.output])
     if status:
         return status

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ratta.adaptation.settings import Adaptation
     from ratta.bundle import Bundle
-    from ratta.inference import Network
+    from ratta.inference import Ensemble, Network
     from ratta.profile import CameraProfile
     from ratta.records import Pixels
 
@@ -31,7 +31,7 @@ LEAST_MS = 0.1
 
 def make_adapter(
     bundle: Bundle,
-    network: Network,
+    network: Network | Ensemble,
     settings: Adaptation,
     *,
     profile: CameraProfile | None = None,
@@ -84,7 +84,7 @@ def make_adapter(
     return adapter
 
 
-def source_of(bundle: Bundle, network: Network) -> SourceReference:
+def source_of(bundle: Bundle, network: Network | Ensemble) -> SourceReference:
     """Read what the bundle knows of the source.
 
     Raises
@@ -105,11 +105,10 @@ def source_of(bundle: Bundle, network: Network) -> SourceReference:
 
 def probe_of(bundle: Bundle) -> Pixels:
     """Grey crops, as many as the contract wants."""
-    size = bundle.contract.size
-    return tuple(np.full((size, size, 3), 127, np.uint8) for _ in bundle.contract.crops)
+    return tuple(np.full((rule.size, rule.size, 3), 127, np.uint8) for rule in bundle.crops)
 
 
-def timed_inference_ms(network: Network, probe: Pixels, clock: Callable[[], float]) -> float:
+def timed_inference_ms(network: Network | Ensemble, probe: Pixels, clock: Callable[[], float]) -> float:
     """Time a few runs of the network on a probe, after one that is not counted; the median.
 
     The budget's margin covers what runs differ by, and what it measures later corrects the rest.

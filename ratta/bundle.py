@@ -29,8 +29,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ratta.contract import Contract, read_contract, read_record
-from ratta.errors import BundleError, InputError
+from ratta.contract import Contract, CropRule, read_contract, read_record
+from ratta.errors import BundleError, InputError, did_you_mean
+from ratta.outputs import replace_file
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -103,6 +104,9 @@ class Bundle:
         The model card, Markdown.
     sha256 : str
         Of the manifest, which names the SHA-256 of every other file: the model's identity.
+    members : tuple of Bundle
+        Of an ensemble, whose answer is the mean of their calibrated log-odds; `contract` and `graph` are then the
+        first one's.
     """
 
     name: str
@@ -115,6 +119,15 @@ class Bundle:
     statistics: Arrays
     card: str
     sha256: str
+    members: tuple[Bundle, ...] = ()
+
+    @property
+    def crops(self) -> tuple[CropRule, ...]:
+        """Every crop rule, of one member after the other where there are several."""
+        return tuple(rule for one in self.members for rule in one.crops) or self.contract.crops
+
+    def __repr__(self) -> str:
+        return f"<Bundle {self.name} {self.version}, sha256 {self.sha256[:12]}>"
 
 
 def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
@@ -142,6 +155,8 @@ def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
         )
     manifest = _parse_manifest(raw, folder)
     files = {name: _verified(folder, name, entry) for name, entry in manifest["files"].items()}
+    if "members" in manifest:
+        return _read_ensemble(folder, manifest, files, digest)
     return Bundle(
         name=manifest["name"],
         version=manifest["version"],
@@ -153,6 +168,25 @@ def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
         statistics=_arrays(files, folder, "statistics.npz"),
         card=files["CARD.md"].decode(errors="replace"),
         sha256=digest,
+    )
+
+
+def _read_ensemble(folder: Path, manifest: dict[str, Any], files: dict[str, bytes], digest: str) -> Bundle:
+    members = tuple(read_bundle(folder / name, sha256=entry["sha256"]) for name, entry in manifest["members"].items())
+    if any(one.members for one in members):
+        raise BundleError(f"{folder / MANIFEST}: members: expected models, got an ensemble of ensembles")
+    return Bundle(
+        name=manifest["name"],
+        version=manifest["version"],
+        licence=manifest["licence"],
+        contract=members[0].contract,
+        calibration=read_record(Calibration, manifest["calibration"], where=f"{folder / MANIFEST}: calibration"),
+        graph=members[0].graph,
+        affine={},
+        statistics={},
+        card=files["CARD.md"].decode(errors="replace"),
+        sha256=digest,
+        members=members,
     )
 
 
@@ -182,14 +216,13 @@ def write_bundle(
         As `read_bundle` gives it.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     files = {
         "model.onnx": graph,
         **{name: _npz_bytes(held) for name, held in (("affine.npz", affine), ("statistics.npz", statistics)) if held},
         "CARD.md": card.encode(),
     }
     for file_name, content in files.items():
-        _replace_file(folder / file_name, content)
+        replace_file(folder / file_name, content)
     manifest = {
         "format": FORMAT,
         "name": name,
@@ -197,12 +230,22 @@ def write_bundle(
         "licence": licence,
         "contract": contract.to_json(),
         "calibration": asdict(calibration),
-        "files": {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in files.items()},
+        "files": file_entries(files),
     }
-    _replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    write_manifest(folder, manifest)
     for left_over in {"affine.npz", "statistics.npz"} - set(files):
         (folder / left_over).unlink(missing_ok=True)
     return read_bundle(folder)
+
+
+def file_entries(files: dict[str, bytes]) -> dict[str, dict[str, Any]]:
+    """Return what a manifest says of files: their size and SHA-256, by name."""
+    return {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in files.items()}
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write a manifest at once or not at all."""
+    replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def read_detector(folder: str | Path | None = None) -> bytes:
@@ -224,6 +267,11 @@ def models_folder() -> Path:
     return installed if installed.is_dir() else package.parent / "models"
 
 
+def shipped_models() -> list[str]:
+    """Return the names of the models that come with the package, sorted."""
+    return sorted(p.parent.name for p in models_folder().glob(f"*/{MANIFEST}"))
+
+
 def find_bundle(name_or_path: str | Path) -> Path:
     """Resolve a shipped model's name, or a path to a model folder.
 
@@ -240,8 +288,11 @@ def find_bundle(name_or_path: str | Path) -> Path:
     for folder in (*places, Path(name)):
         if _has_manifest(folder):
             return folder
-    shipped = sorted(p.parent.name for p in models_folder().glob(f"*/{MANIFEST}"))
-    raise BundleError(f"model: expected a folder with {MANIFEST} or one of {shipped}, got {str(name_or_path)!r}")
+    shipped = shipped_models()
+    raise BundleError(
+        f"model: expected a folder with {MANIFEST} or one of {shipped}, got {str(name_or_path)!r}"
+        f"{did_you_mean(name, shipped)}"
+    )
 
 
 def model_files(name_or_path: str | Path) -> tuple[Path, ...]:
@@ -253,7 +304,7 @@ def model_files(name_or_path: str | Path) -> tuple[Path, ...]:
         If there is no such model.
     """
     folder = find_bundle(name_or_path)
-    return (folder, *(folder / name for name in (MANIFEST, *REQUIRED_FILES)))
+    return (folder, *(folder / name for name in (MANIFEST, *REQUIRED_FILES, "affine.npz", "statistics.npz")))
 
 
 def _has_manifest(folder: Path) -> bool:
@@ -295,16 +346,21 @@ def _parse_manifest(raw: bytes, folder: Path) -> dict[str, Any]:
         raise BundleError(
             f"{where}: expected format {' or '.join(READABLE)}, got {found!r}; this version of ratta cannot read it"
         )
-    kinds = {"name": str, "version": str, "licence": str, "contract": dict, "calibration": dict, "files": dict}
+    whole = "members" if "members" in manifest else "contract"
+    kinds = {"name": str, "version": str, "licence": str, whole: dict, "calibration": dict, "files": dict}
     for key, kind in kinds.items():
         if not isinstance(manifest.get(key), kind):
             raise BundleError(f"{where}: {key}: expected a {kind.__name__}, got {manifest.get(key)!r}")
-    odd = [name for name, entry in manifest["files"].items() if not isinstance(entry, dict) or Path(name).name != name]
+    named = (*manifest["files"].items(), *manifest.get("members", {}).items())
+    odd = [name for name, entry in named if not isinstance(entry, dict) or Path(name).name != name]
     if odd:
         raise BundleError(f"{where}: files: expected plain file names with a sha256 each, got {odd[0]!r}")
-    missing = [name for name in REQUIRED_FILES if name not in manifest["files"]]
+    required = ("CARD.md",) if whole == "members" else REQUIRED_FILES
+    missing = [name for name in required if name not in manifest["files"]]
     if missing:
-        raise BundleError(f"{where}: files: expected entries for {list(REQUIRED_FILES)}, missing {missing}")
+        raise BundleError(f"{where}: files: expected entries for {list(required)}, missing {missing}")
+    if whole == "members" and (len(manifest["members"]) < 2 or not all(e.get("sha256") for _, e in named)):
+        raise BundleError(f"{where}: members: expected two or more with a sha256 each, got {manifest['members']}")
     return manifest
 
 
@@ -329,13 +385,3 @@ def _npz_bytes(arrays: Arrays) -> bytes:
     named: dict[str, Any] = dict(arrays)
     np.savez_compressed(buffer, **named)
     return buffer.getvalue()
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: expected a writable folder, got: {error.strerror or error}") from error

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ratta.errors import InputError, OutputError, RattaError
+from ratta.errors import InputError, OutputError, RattaError, did_you_mean
 from ratta.files import printable
 
 if TYPE_CHECKING:
@@ -47,6 +49,41 @@ class Stopped(KeyboardInterrupt):
         self.status = status
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that suggests what a mistyped command, option or choice may have meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Show the usage and the error, with a suggestion, and exit with status 2."""
+        if "maybe you meant" not in message:  # newer versions of Python suggest, too
+            message += _suggestion(message, _options(self))
+        super().error(message)
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    known = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            known |= {option for one in action.choices.values() for option in _options(one)}
+    return known
+
+
+def _suggestion(message: str, options: set[str]) -> str:
+    """Find the mistyped word in a message of argparse.
+
+    Examples
+    --------
+    >>> _suggestion("unrecognized arguments: --thresold=1", {"--threshold", "--fps"})
+    '; did you mean --threshold?'
+    >>> _suggestion("argument COMMAND: invalid choice: 'rum' (choose from 'run', info)", set())
+    '; did you mean run?'
+    """
+    if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+        return did_you_mean(choice[1], re.findall(r"[^\s,']+", choice[2]))
+    if unknown := re.search(r"unrecognized arguments:.*?(--?[^\s=]+)", message):
+        return did_you_mean(unknown[1], options)
+    return ""
+
+
 def statuses(meaning: Mapping[Status, str]) -> str:
     """Lay out the table of exit statuses for a help page.
 
@@ -71,28 +108,36 @@ def guarded(name: str, arguments: Sequence[str], action: Callable[[], int]) -> i
     action : callable
         Gives the status.
     """
+    status = _attempt(name, arguments, action)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `ratta info | head`; nothing more can be said to it.
+        _abandon_stdout()
+        return Status.UNREAD
+    except (OSError, ValueError) as error:
+        _abandon_stdout()
+        return status if status == Status.ERROR else _say(name, f"stdout: {_unwritten(error)}", Status.ERROR)
+    return status
+
+
+def _attempt(name: str, arguments: Sequence[str], action: Callable[[], int]) -> int:
     try:
         with _signals():
             _check_streams()
             check_arguments(arguments)
-            status = action()
-            sys.stdout.flush()
-            return int(status)
+            return int(action())
     except Stopped as stop:
         return _say(name, "told to end", stop.status)
     except KeyboardInterrupt:
         return _say(name, "interrupted", Status.INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone, as in `ratta info | head`; nothing more can be said to it.
         _abandon_stdout()
         return Status.UNREAD
     except RattaError as error:
         return _say(name, str(error), Status.ERROR)
     except OSError as error:
-        try:
-            sys.stdout.flush()
-        except (OSError, ValueError):
-            _abandon_stdout()
         return _say(name, f"expected the system to do it, got: {error}", Status.ERROR)
 
 
@@ -152,6 +197,10 @@ def _signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _unwritten(error: Exception) -> str:
+    return f"expected room for the answers, got: {getattr(error, 'strerror', None) or error}"
 
 
 def _say(name: str, what: str, status: Status) -> int:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Self
 
 import numpy as np
 
 from ratta.adapter import Idle
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
 from ratta.decision import Policy
-from ratta.errors import BundleError, InputError, StateError
-from ratta.inference import Network, NumpySession, OrtSession, WebSession
+from ratta.errors import InputError, StateError
+from ratta.inference import NumpySession, OrtSession, WebSession
 from ratta.lockout import Lockout
+from ratta.networks import open_network
 from ratta.perception import BlazeFace, Perception, QualityLimits
 from ratta.records import Reason, Refusal, Score, as_float, as_time
 from ratta.session import Session, Turn, as_box
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
 
     import numpy.typing as npt
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ratta.adaptation.budget import PowerState
     from ratta.adapter import Adapter
     from ratta.bundle import Bundle
+    from ratta.inference import Ensemble, Network
     from ratta.inference import Session as GraphSession
     from ratta.perception import FaceDetector
     from ratta.records import Decision
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 RUNTIMES = ("numpy", "onnxruntime", "web")
 LOCKOUT = "lockout"
+INTERNAL = frozenset({"adapter", "lockout", "network", "new_perception", "turn"})
+"""What sessions and the command line need of an engine, and completion does not offer."""
 
 
 def load(
@@ -94,8 +99,9 @@ def load(
     <Reason.NO_FACE: 'no face'>
     """
     bundle = read_bundle(find_bundle(model), sha256=sha256)
-    bundle = replace(bundle, contract=bundle.contract.choose(crops))
-    graph = open_graph(bundle.graph, runtime=runtime, threads=threads)
+    bundle = _with_crops(bundle, crops)
+    opened = [open_graph(one.graph, runtime=runtime, threads=threads) for one in bundle.members or (bundle,)]
+    graph = tuple(opened) if bundle.members else opened[0]
     if detector is None:
         detector = BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
     return Engine(
@@ -106,11 +112,13 @@ def load(
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
-        adapter=_adapter(bundle, _network(bundle, graph), adapt, profile),
+        adapter=_adapter(bundle, open_network(bundle, graph), adapt, profile),
     )
 
 
-def _adapter(bundle: Bundle, network: Network, adapt: bool | Adaptation, profile: str | Path | None) -> Adapter | None:
+def _adapter(
+    bundle: Bundle, network: Network | Ensemble, adapt: bool | Adaptation, profile: str | Path | None
+) -> Adapter | None:
     if adapt is False and profile is None:
         return None
     from ratta.adaptation import Adaptation  # whoever does not adapt does not pay for its import
@@ -149,13 +157,14 @@ class Engine:
     """Decides, frame by frame, whether a camera sees a living face.
 
     An engine is one open-ended stream (`step`), any number of attempts (`session`), and a pure look at one frame
-    (`score`). Engines share nothing; use one from one thread at a time.
+    (`score`). Engines share nothing; use one from one thread at a time. Leaving a `with` block forgets everything that
+    it holds in memory, as `reset` does.
 
     Parameters
     ----------
     bundle : Bundle
-    graph : Session
-        Runs the bundle's graph.
+    graph : Session, or tuple of Session
+        Runs the bundle's graph; of an ensemble, one for each member.
     detector : FaceDetector
     policy, limits, max_attempts, lockout_s
         As in `load`.
@@ -171,7 +180,7 @@ class Engine:
     def __init__(
         self,
         bundle: Bundle,
-        graph: GraphSession,
+        graph: GraphSession | tuple[GraphSession, ...],
         *,
         detector: FaceDetector,
         policy: Policy | None = None,
@@ -192,10 +201,25 @@ class Engine:
         self.max_attempts = max_attempts
         self.lockout_s = lockout_s
         self._adapter = adapter
-        self._network = _network(bundle, graph)
+        self._network = open_network(bundle, graph)
         self._detector = detector
         self._perception = self.new_perception()
-        _check_graph(bundle, self._network)
+        self.reset()
+
+    def __repr__(self) -> str:
+        model = f"{self.bundle.name} {self.bundle.version}"
+        adapting = ", adapting" if self._adapter is not None else ""
+        return f"<Engine {model}, live from {self.policy.live_threshold:.4f}{adapting}>"
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in INTERNAL]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.reset()
 
     def score(self, frame: npt.NDArray[np.uint8], *, box: BoxLike | None = None, color: str = "bgr") -> Score:
@@ -338,10 +362,10 @@ class Engine:
 
     def new_perception(self) -> Perception:
         """Give eyes of its own to a session: a tracker is state."""
-        return Perception(detector=self._detector, crops=self.bundle.contract.crops, limits=self.limits)
+        return Perception(detector=self._detector, crops=self.bundle.crops, limits=self.limits)
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Network | Ensemble:
         """The network that answers."""
         return self._network
 
@@ -434,28 +458,7 @@ class Engine:
         raise InputError("engine: expected one engine, got an order to copy or pickle it; make another with ratta.load")
 
 
-def _network(bundle: Bundle, graph: GraphSession) -> Network:
-    try:
-        return Network(graph, bundle.contract, temperature=bundle.calibration.temperature, bias=bundle.calibration.bias)
-    except InputError as error:
-        raise BundleError(f"model.onnx: {error}; wrap or export the model again") from error
-
-
-def _check_graph(bundle: Bundle, network: Network) -> None:
-    contract = bundle.contract
-    size, rule = contract.size, contract.outputs
-    grey = tuple(np.full((size, size, 3), 127, np.uint8) for _ in contract.crops)
-    try:
-        reading = network.read(grey)
-    except (InputError, IndexError, ValueError, TypeError) as error:
-        raise BundleError(
-            f"model.onnx: expected a graph for ({size}, {size}, 3) uint8 crops, as the contract says: {error}"
-        ) from error
-    widths = (reading.logits.shape[-1], reading.embedding.size > 0, reading.cut.ndim == 4)
-    expected = (len(rule.classes), bool(rule.embedding), bool(rule.split))
-    if widths != expected or not math.isfinite(reading.live_logit):
-        raise BundleError(
-            f"model.onnx: expected {rule.classes} as {rule.scores!r}, features as {rule.embedding!r} and "
-            f"{rule.split!r}, all finite, got shapes {reading.logits.shape}, {reading.embedding.shape} and "
-            f"{reading.cut.shape} and a live_logit of {reading.live_logit}"
-        )
+def _with_crops(bundle: Bundle, crops: str) -> Bundle:
+    if bundle.members and crops != "both":
+        raise InputError(f"crops: expected a single model to choose crops of, got the ensemble {bundle.name}")
+    return replace(bundle, contract=bundle.contract.choose(crops))

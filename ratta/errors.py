@@ -15,6 +15,8 @@
 Every message says where, what was expected, what came, and what to do.
 """
 
+from collections.abc import Iterable
+
 
 class RattaError(Exception):
     """Root of every error that ratta raises on purpose."""
@@ -50,3 +52,17 @@ class TrainingError(RattaError, RuntimeError):
 
 class MissingExtraError(RattaError, ImportError):
     """An optional dependency is absent; the message names the install command."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean ...?` where a known word is spelt much like this one, and nothing otherwise.
+
+    Examples
+    --------
+    >>> did_you_mean("calibarte", ["calibrate", "run"]), did_you_mean("fly", ["calibrate", "run"])
+    ('; did you mean calibrate?', '')
+    """
+    from difflib import get_close_matches  # only once something is wrong
+
+    close = get_close_matches(word, sorted(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -96,7 +96,7 @@ def target(path: str | Path) -> Path:
     return real
 
 
-def replace_file(path: str | Path, content: bytes, *, private: bool = False) -> Path:
+def replace_file(path: str | Path, content: bytes, *, private: bool = False, alone: bool = False) -> Path:
     """Write a file whole or not at all, making its folder; links are followed, the old file's rights are kept.
 
     Parameters
@@ -105,6 +105,8 @@ def replace_file(path: str | Path, content: bytes, *, private: bool = False) -> 
     content : bytes
     private : bool
         For nobody but its owner.
+    alone : bool
+        Whether no other process writes to this path: then what a killed one left half written is replaced, too.
 
     Returns
     -------
@@ -116,7 +118,7 @@ def replace_file(path: str | Path, content: bytes, *, private: bool = False) -> 
     OutputError
         If it cannot be written, or what is there is no regular file; the old file is untouched.
     """
-    with replaced(path, private=private) as part, part.open("r+b") as stream:
+    with replaced(path, private=private, alone=alone) as part, part.open("r+b") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
@@ -129,7 +131,7 @@ def replace_text(path: str | Path, text: str) -> Path:
 
 
 @contextlib.contextmanager
-def replaced(path: str | Path, *, private: bool = False, suffix: str = ".part") -> Iterator[Path]:
+def replaced(path: str | Path, *, private: bool = False, alone: bool = False, suffix: str = ".part") -> Iterator[Path]:
     """Give an empty file beside `path` to be filled, and put it in the place of `path` if nothing was raised.
 
     Raises
@@ -141,7 +143,7 @@ def replaced(path: str | Path, *, private: bool = False, suffix: str = ".part") 
     part: Path | None = None
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
-        part = _new_file(real, private=private, suffix=suffix)
+        part = _new_file(real, f"{real.name}{suffix}" if alone else "", private=private, suffix=suffix)
         yield part
         part.replace(real)
         _sync_folder(real.parent)
@@ -170,8 +172,10 @@ def open_lines(path: str | Path) -> TextIO:
         raise OutputError(f"{path}: expected a writable file, got: {error.strerror or error}") from error
 
 
-def _new_file(real: Path, *, private: bool, suffix: str) -> Path:
-    part = real.with_name(f".ratta-{os.getpid()}-{time.monotonic_ns():x}{suffix}")
+def _new_file(real: Path, name: str, *, private: bool, suffix: str) -> Path:
+    part = real.with_name(name or f".ratta-{os.getpid()}-{time.monotonic_ns():x}{suffix}")
+    if name:
+        part.unlink(missing_ok=True)  # left by a crash, or laid there as a link to elsewhere
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     os.close(os.open(part, flags, 0o600 if private else 0o666))
     if not private and real.exists():

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratta import bundle
 from ratta.errors import BundleError
+from ratta.outputs import replace_file
 from ratta.records import as_float
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def write_profile(folder: str | Path, profile: CameraProfile) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     content = bundle._npz_bytes(dict(profile.anchor))
-    bundle._replace_file(folder / ARRAYS, content)
+    replace_file(folder / ARRAYS, content)
     manifest = {
         "format": FORMAT,
         "model_sha256": profile.model_sha256,
@@ -122,4 +123,4 @@ def write_profile(folder: str | Path, profile: CameraProfile) -> None:
         "made_from": dict(profile.made_from),
         "arrays_sha256": hashlib.sha256(content).hexdigest(),
     }
-    bundle._replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    replace_file(folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())

@@ -12,6 +12,8 @@ import numpy as np
 from ratta.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import numpy.typing as npt
 
     Pixels = tuple[npt.NDArray[np.uint8], ...]
@@ -48,6 +50,7 @@ class Reason(StrEnum):
     SEVERAL_FACES = "several faces"
     FACE_TOO_SMALL = "face too small"
     FACE_CUT = "face cut by the frame edge"
+    FACE_TURNED = "face turned"
     TOO_BLURRED = "too blurred"
     TOO_DARK = "too dark"
     TOO_BRIGHT = "too bright"
@@ -70,6 +73,9 @@ class Box:
     --------
     >>> Box(10, 20, 50, 80).width
     40.0
+    >>> x_min, y_min, x_max, y_max = Box(10, 20, 50, 80)
+    >>> x_max, y_max
+    (50.0, 80.0)
     """
 
     x_min: float
@@ -89,6 +95,10 @@ class Box:
                 f"box: expected x_min < x_max and y_min < y_max, got {corners}; "
                 "boxes are corners (x_min, y_min, x_max, y_max), not (x, y, width, height)"
             )
+
+    def __iter__(self) -> Iterator[float]:
+        """Unpack into `x_min, y_min, x_max, y_max`."""
+        return iter((self.x_min, self.y_min, self.x_max, self.y_max))
 
     @property
     def width(self) -> float:
@@ -175,6 +185,9 @@ class Crop:
     pixels: tuple[npt.NDArray[np.uint8], ...]
     face: Face
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
@@ -196,6 +209,9 @@ class Reading:
     embedding: npt.NDArray[np.float32]
     cut: npt.NDArray[np.float32]
     live_logit: float
+
+    def __repr__(self) -> str:
+        return short_repr(self)
 
     @property
     def live_score(self) -> float:
@@ -265,10 +281,43 @@ class Decision:
     adapted: bool = False
     band: str = ""
 
+    def __repr__(self) -> str:
+        end = ", final" if self.final else ""
+        scores = f"live_score={self.live_score:.4f}, session_score={self.session_score:.4f}"
+        return f"<Decision {self.verdict} ({self.reason}) at t={self.t:g}: {scores}{end}>"
+
     @property
     def is_real(self) -> bool:
         """Whether the verdict is LIVE; an alias under the name other libraries use."""
         return self.verdict is Verdict.LIVE
+
+
+def short_repr(record: object) -> str:
+    """Show a record in one line, arrays by shape and type and bytes by length: no pixels and no features in a log.
+
+    Examples
+    --------
+    >>> from dataclasses import make_dataclass
+    >>> Pair = make_dataclass("Pair", ["name", "data"])
+    >>> short_repr(Pair("mask", b"abc"))
+    "Pair(name='mask', data=<3 bytes>)"
+    """
+    shown = (f"{name}={_shown(getattr(record, name))}" for name in getattr(record, "__dataclass_fields__", ()))
+    return f"{type(record).__name__}({', '.join(shown)})"
+
+
+def _shown(value: object) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype") and value.shape:
+        return f"<{value.shape} {value.dtype}>"
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, dict):
+        return f"<{len(value)} entries>"
+    if type(value) in (tuple, list):
+        few = ", ".join(map(_shown, value[:3])) + (", ..." if len(value) > 3 else "")  # type: ignore[index,arg-type]
+        return f"({few})"
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:100]}..."
 
 
 def sigmoid(x: float) -> float:

@@ -15,11 +15,9 @@ or read one without a key: an unsealed state would let whoever can write a file 
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import json
 import math
-import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +25,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ratta.errors import InputError, StateError
+from ratta.errors import InputError, OutputError, StateError
+from ratta.outputs import replace_file, target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,11 +74,12 @@ def save_state(
     """Seal what was learnt and put it in place of the file at `path`, wholly or not at all.
 
     A crash or power cut at any moment leaves the old state or the new one. One process at a time may write to `path`.
+    Where the path is a link, what it means is replaced, and the link stays.
 
     Parameters
     ----------
     path : path
-        In an existing folder; `<path>.part` beside it is used on the way.
+        Of a file; `.part` beside it is used on the way. A device, a pipe or a folder is left alone.
     key : bytes
         At least 16 bytes, secret, from the integrator (a platform key store); the same at every load.
     model_sha256 : str
@@ -111,9 +111,11 @@ def save_state(
     """
     content = seal(key=key, model_sha256=model_sha256, counter=counter, values=values, arrays=arrays)
     try:
-        _replace_file(Path(path), content)
-    except OSError as error:
-        raise StateError(f"{path}: expected a writable place for the state, got: {error.strerror or error}") from error
+        if not target(path).parent.is_dir():
+            raise OutputError(f"{path}: expected a writable file in a folder that is there, got no such folder")
+        replace_file(path, content, private=True, alone=True)
+    except OutputError as error:
+        raise StateError(f"state: {error}") from error
 
 
 def load_state(path: str | Path, *, key: bytes | None, model_sha256: str, at_least: int) -> SealedState:
@@ -271,33 +273,8 @@ def _read_file(path: Path) -> bytes:
             raise StateError(f"{path}: expected a file, got something else")
         with path.open("rb") as file:
             return file.read(MAX_STATE_BYTES + 1)
-    except OSError as error:
-        raise StateError(f"{path}: expected a readable state, got: {error.strerror or error}") from error
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)  # left by a crash, or laid there as a link to elsewhere
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself last, where the platform can open a folder (Windows cannot)."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems refuse; the renaming is atomic all the same
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    except (OSError, ValueError) as error:
+        if isinstance(error, StateError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise StateError(f"{path}: expected a readable state, got: {reason}") from error

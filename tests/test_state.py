@@ -250,6 +250,31 @@ def test_a_link_laid_in_the_way_is_not_followed(tmp_path):
     assert load_state(tmp_path / "state", **SEALED, at_least=1).counter == 1
 
 
+def test_a_path_that_is_a_link_keeps_its_meaning(tmp_path):
+    """The state on another volume is replaced, and the link still leads there."""
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "volume" / "state")
+    for counter in (1, 2):
+        save_state(tmp_path / "state", **SEALED, counter=counter, values={}, arrays={})
+    assert (tmp_path / "state").is_symlink()
+    assert load_state(tmp_path / "volume" / "state", **SEALED, at_least=2).counter == 2
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/null")])
+def test_what_is_no_file_is_left_alone(tmp_path, make):
+    """A pipe, a folder, a device: neither replaced nor read."""
+    make(tmp_path / "state")
+    before = (tmp_path / "state").lstat()
+    for path in (tmp_path / "state", "", " ", "a\0b", f"{tmp_path}/."):
+        with pytest.raises(StateError):
+            save_state(path, **SEALED, counter=1, values={}, arrays={})
+        with pytest.raises(StateError):
+            load_state(path, **SEALED, at_least=1)
+    after = (tmp_path / "state").lstat()
+    assert (before.st_mode, before.st_ino) == (after.st_mode, after.st_ino)
+    assert [tmp_path / "state"] == list(tmp_path.iterdir())
+
+
 def test_a_state_is_private(tmp_path):
     """Only its owner may read or write it."""
     save_state(tmp_path / "state", **SEALED, counter=1, values={}, arrays={})

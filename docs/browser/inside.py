@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -69,10 +70,11 @@ class Watcher:
             if answering is not None:
                 answering.read = self.stopwatch.wrap("network", answering.read)
         self.begun: float | None = None
+        self.denied = 0
         self.forget()
 
     def _load(self, model: str | Path) -> Engine:
-        """Load the model with adaptation if it was calibrated for it, else without."""
+        """Load the model with adaptation if it gives an embedding, else without."""
         load = partial(ratta.load, model, runtime=self.runtime, detector=self.detector, max_attempts=MANY)
         try:
             return load(adapt=True)
@@ -94,6 +96,7 @@ class Watcher:
             self.engine.idle(t, within_ms=IDLE_MS)
             return self._last
         self._last = self._session.step(frame, t=t, color="rgb")
+        self.denied += self._last.final and self._last.adapted
         return self._last
 
 
@@ -188,6 +191,8 @@ def adaptation(t: float | None) -> dict[str, Any] | None:
         "adapted": adapter.adapted,
         "band": adapter.band.value,
         "counts": adapter.counts,
+        "denied": watcher.denied,
+        "threshold": adapter.anchor.threshold if math.isfinite(adapter.anchor.threshold) else None,
         "spent_ms": budget.spent_ms,
         "spent_share": budget.spent_ms / granted_ms if granted_ms > 0 else 0.0,
     }

@@ -109,8 +109,8 @@ function showStages(stages, parts, pace) {
 
 const BANDS = {
   in: "the camera is as the model knows it",
-  adapt: "the camera has changed, and is learnt",
-  refuse: "the camera is too far off to learn",
+  adapt: "the camera differs, and anchors may deny",
+  refuse: "the camera differs a lot, and anchors may deny",
 };
 
 function showAdaptation(state) {
@@ -119,9 +119,10 @@ function showAdaptation(state) {
     $("adaptation").textContent = "This model does not adapt: it answers with what it was shipped with.";
     return;
   }
-  const { studied, commits, rollbacks } = state.counts;
-  $("adaptation").textContent = `${state.adapted ? "Adapted to this camera" : "As shipped"}: ${BANDS[state.band]}. `
-    + `${studied} attempts studied, ${commits} changes made, ${rollbacks} taken back. `
+  const { studied, confirmed, gated, rollbacks } = state.counts;
+  $("adaptation").textContent = `${state.adapted ? "Denied as unlike the live faces learnt here" : "Answered by the source"}: `
+    + `${BANDS[state.band]}. ${studied} attempts studied, learnt from ${confirmed} confirmed and ${gated} gated ones, `
+    + `${state.denied} denied, ${rollbacks} roll-backs. ${state.threshold === null ? "No threshold yet (ten live sessions). " : ""}`
     + `${state.spent_ms.toFixed(0)} ms spent, ${(100 * state.spent_share).toFixed(0)} % of the budget so far.`;
   $("budget").hidden = false;
   $("budget").firstElementChild.style.width = `${100 * Math.min(1, state.spent_share)}%`;

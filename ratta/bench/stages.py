@@ -68,7 +68,7 @@ def _crop(engine: Engine, scene: Scene) -> Callable[[], object]:
 def _quality(engine: Engine, scene: Scene) -> Callable[[], object]:
     limits, frame, box = engine.limits, scene.frames[0], scene.boxes[0]
     height, width = frame.shape[:2]
-    rule = max(engine.bundle.contract.crops, key=lambda one: one.scale)
+    rule = max(engine.bundle.crops, key=lambda one: one.scale)
     square = square_around(box, scale=rule.scale, height=height, width=width, border=rule.border)
     pixels = cut(frame, square, size=rule.size, color="bgr", border=rule.border)
     inside, faces = within(box, square, size=rule.size), (Face(box, 1.0),)
@@ -105,7 +105,7 @@ def cut_all(engine: Engine, frame: npt.NDArray[np.uint8], box: Box) -> tuple[npt
     """Cut a face out of a BGR frame by every crop rule of the engine's model."""
     height, width = frame.shape[:2]
     found = []
-    for rule in engine.bundle.contract.crops:
+    for rule in engine.bundle.crops:
         square = square_around(box, scale=rule.scale, height=height, width=width, border=rule.border)
         found.append(cut(frame, square, size=rule.size, color="bgr", border=rule.border))
     return tuple(found)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
+from ratta.records import short_repr
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -39,6 +41,9 @@ class SourceFrame:
     frame_bgr: npt.NDArray[np.uint8]
     name: str
 
+    def __repr__(self) -> str:
+        return short_repr(self)
+
 
 class FrameSource(ABC):
     """An iterator over `SourceFrame`; use it in a `with` statement.
@@ -68,6 +73,10 @@ class FrameSource(ABC):
     missed: int = 0
     files: tuple[Path, ...] = ()
     left_out: Mapping[str, int] = MappingProxyType({})
+
+    def __repr__(self) -> str:
+        count = f", {self.count} frames" if self.count is not None else ""
+        return f"<{type(self).__name__} {self.name}{count}{f', {self.fps:g} fps' if self.fps else ''}>"
 
     def __iter__(self) -> Self:
         return self

@@ -167,7 +167,7 @@ def source_kind(source: str | int | Path) -> tuple[str, str]:
         return "url", text
     path = Path(text)
     try:
-        if path.is_char_device():
+        if path.is_char_device() or text.startswith(("/dev/video", "/dev/v4l/")):
             return "camera", text
         if path.is_dir():
             return "folder", text

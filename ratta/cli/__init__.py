@@ -9,16 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ratta import __version__
-from ratta.console import Status, guarded, statuses
+from ratta.console import Parser, Status, guarded, statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-COMMANDS = ("run", "verify", "demo", "info", "simulate", "eval", "sweep", "train", "export", "calibrate")
+COMMANDS = (
+    "run", "verify", "demo", "models", "info", "simulate", "eval", "sweep", "train", "export", "wrap", "calibrate"
+)  # fmt: skip
 EPILOG = statuses({Status.NO: "not live (ratta run) or not equal (ratta verify)"})
-MAX_DECODED_PIXELS = 1 << 28
-"""What OpenCV may unpack of one picture whose size its file does not say in a way that is known here."""
+MAX_DECODED_PIXELS = 128_000_000
+"""What OpenCV may unpack of one picture: `ratta.media.picture.MAX_PIXELS`, also where its header is not known there."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ratta",
         description="Live face or presentation attack? On the device, with a reason.",
         epilog=EPILOG,

@@ -14,9 +14,8 @@ Faces are cut into a temporary folder and deleted again; features and numbers ar
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
@@ -28,10 +27,10 @@ from ratta.adaptation.records import BUFFERED_FRAMES
 from ratta.assembly import source_of
 from ratta.bundle import MANIFEST, REQUIRED_FILES, find_bundle, model_files, read_bundle
 from ratta.calibration import LiveSession, calibrated, live_profile, read_parts
-from ratta.data import read_live, separate
+from ratta.data import CORPORA, read_live, separate
 from ratta.engine import open_graph
-from ratta.errors import DataError, InputError, MissingExtraError
-from ratta.files import printable, read_text
+from ratta.errors import DataError, InputError, MissingExtraError, did_you_mean
+from ratta.files import read_text
 from ratta.inference import Network
 from ratta.outputs import check_outputs
 from ratta.profile import FILES as PROFILE_FILES
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
 
 HELP = "calibrate an exported network, or a model anew, into a model folder"
 SIMULATED = "simulated"
-CORPORA = ("folder", "manifest", "nuaa", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof")
 DEVELOPMENT_PEOPLE = (0.0, 0.1)
 """The tenth of the people that training keeps for validation."""
 
@@ -60,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sessions = parser.add_mutually_exclusive_group(required=True)
     sessions.add_argument("--data", nargs=2, metavar=("KIND", "PATH"), help=f"{', '.join((SIMULATED, *CORPORA))}")
     sessions.add_argument("--live", metavar="SESSIONS", help="live sessions of one camera, for a camera profile")
+    parser.add_argument("--protocol", type=int, choices=(1, 2, 3, 4), help="of oulu-npu")
     parser.add_argument("--split", choices=("train", "dev", "test"), default="dev", help="of the data (%(default)s)")
     parser.add_argument("--frames", type=int, help="at most so many a session (4; with --live 16)")
     parser.add_argument("--sessions", type=int, default=2, help="simulated: a person and species (%(default)s)")
@@ -148,7 +147,7 @@ def told(made_from: Mapping[str, Any]) -> str:
 def make_model(args: argparse.Namespace) -> int:
     """Read the model, cut the data, calibrate, write."""
     from ratta.evaluate.domains import prepare_pool
-    from ratta.evaluate.sessions import pool_skipped, read_pool
+    from ratta.evaluate.sessions import read_pool
 
     parts = read_parts(args.model, crop_scale=args.crop_scale)
     parts = replace(parts, name=args.name or args.output.name, version=args.version)
@@ -157,7 +156,7 @@ def make_model(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="ratta-calibrate-") as scratch:
         domain = domain_of(args, Path(scratch))
         place = prepare_pool(domain, parts.contract, Path(scratch) / "pools", progress=True)
-        pool, skipped = read_pool(place), pool_skipped(place)
+        pool = read_pool(place)
         bundle, figures = calibrated(
             parts,
             samples_of(pool),
@@ -168,7 +167,6 @@ def make_model(args: argparse.Namespace) -> int:
             spoof_policy=args.spoof_policy,
         )
     made = bundle.calibration
-    say_skipped(skipped)
     print(f"{args.output}: live from {made.live_threshold:.4f} on, spoof up to {made.spoof_threshold:.4f}")
     print(f"temperature {made.temperature:.3f}, bias {made.bias:.3f}; {made.origin}")
     print(f"AUC of the network on these {figures.samples} crops of {figures.subjects} people: {figures.auc.value:.3f}")
@@ -176,14 +174,6 @@ def make_model(args: argparse.Namespace) -> int:
     if "drift.source" not in bundle.statistics:
         print("fewer than 100 sessions: adaptation will take every camera for changed")
     return 0
-
-
-def say_skipped(skipped: Sequence[str], *, shown: int = 10) -> None:
-    """Name the files that could not be read."""
-    if skipped:
-        print(f"{len(skipped)} files could not be read; their frames count as refused:", file=sys.stderr)
-        for reason in skipped[:shown]:
-            print(f"  {printable(reason)}", file=sys.stderr)
 
 
 def _read_of(model: str) -> tuple[Path, ...]:
@@ -217,7 +207,7 @@ def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
         from ratta.cli.train import prepare
         from ratta.simulate import CAMERAS
 
-        prepared = path if (path / "names.txt").is_file() else prepare(path, scratch / "portraits")
+        prepared = path if (path / "names.txt").is_file() else prepare([path], scratch / "portraits")
         return SimulatedDomain(
             kind="simulated",
             portraits=prepared,
@@ -227,8 +217,11 @@ def domain_of(args: argparse.Namespace, scratch: Path) -> Domain:
             frames=frames,
         )
     if kind not in CORPORA:
-        raise InputError(f"--data: expected one of {', '.join((SIMULATED, *CORPORA))}, got {kind!r}")
-    return CorpusDomain(kind=kind, root=path, split=args.split, frames=frames, strict=args.strict)
+        kinds = (SIMULATED, *CORPORA)
+        raise InputError(f"--data: expected one of {', '.join(kinds)}, got {kind!r}{did_you_mean(kind, kinds)}")
+    return CorpusDomain(
+        kind=kind, root=path, split=args.split, frames=frames, protocol=args.protocol, strict=args.strict
+    )
 
 
 def changed(sessions: Iterable[CropSession]) -> Iterator[CropSession]:

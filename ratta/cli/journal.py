@@ -41,6 +41,8 @@ class RunSettings:
     fps, threshold : float or None
     color : str
     stream, adapt, shadow : bool
+    confirm, profile : str or None
+        Absent from journals of earlier versions.
     """
 
     model: str
@@ -52,6 +54,8 @@ class RunSettings:
     stream: bool
     adapt: bool
     shadow: bool
+    confirm: str | None = None
+    profile: str | None = None
 
 
 class Journal:
@@ -168,6 +172,8 @@ def read_header(line: str, *, where: str) -> tuple[RunSettings, dict[str, str]]:
         )
     settings: Any = header.get("settings")
     kinds = get_type_hints(RunSettings)
+    if isinstance(settings, dict):
+        settings = {"confirm": None, "profile": None, **settings}
     fits = isinstance(settings, dict) and settings.keys() == kinds.keys()
     if not fits or not all(isinstance(settings[name], kind) for name, kind in kinds.items()):
         raise DataError(f"{where}: settings: expected {sorted(kinds)}, got {settings!r:.300}")

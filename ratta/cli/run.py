@@ -15,6 +15,7 @@ import sys
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ratta.adaptation.settings import Adaptation
@@ -31,6 +32,7 @@ from ratta.engine import Engine, load
 from ratta.errors import InputError, SourceError
 from ratta.files import printable
 from ratta.outputs import STDOUT, check_outputs
+from ratta.profile import FILES as PROFILE_FILES
 from ratta.records import Decision, Reason, Verdict, logit
 from ratta.session import Session
 
@@ -55,6 +57,9 @@ class Answer:
     name: str
     frame: SourceFrame | None
     decision: Decision
+
+
+CONFIRM = {None: None, "live": True, "attack": False}
 
 
 @dataclass(slots=True)
@@ -94,6 +99,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="one JSON object per frame; - for stdout")
     parser.add_argument("--adapt", action="store_true", help="learn the camera between the frames")
     parser.add_argument("--shadow", action="store_true", help="learn, but let the source model answer; with --adapt")
+    parser.add_argument(
+        "--confirm", choices=("live", "attack"), help="every attempt of this recording is known to be one; with --adapt"
+    )
+    parser.add_argument("--profile", metavar="FOLDER", help="camera profile of ratta calibrate --live")
     parser.add_argument("--journal", metavar="FILE", help="everything decided, learnt and billed, for ratta verify")
 
 
@@ -101,6 +110,8 @@ def run(args: argparse.Namespace) -> int:
     """Answer everything the source holds; 0 if it is live."""
     if args.shadow and not args.adapt:
         raise InputError("shadow: expected --adapt with it, got --shadow alone")
+    if args.confirm and not args.adapt:
+        raise InputError("confirm: expected --adapt with it, got --confirm alone")
     args.source = named_source(args)
     talk = sys.stderr if args.json == STDOUT else sys.stdout
     with ExitStack() as stack:
@@ -117,7 +128,9 @@ def run(args: argparse.Namespace) -> int:
         lines = stack.enter_context(JsonLines(args.json))
         session = None if args.stream or source.independent else stack.enter_context(engine.session())
         tally = Tally()
-        answers = answer_source(engine, source, session=session, color=args.color, strict=args.strict)
+        answers = answer_source(
+            engine, source, session=session, color=args.color, strict=args.strict, confirm=CONFIRM[args.confirm]
+        )
         with Progress(source.count) as bar:
             for answer in answers:
                 lines.write(decision_entry(answer.decision, index=tally.frames, name=answer.name))
@@ -168,7 +181,8 @@ def guard(args: argparse.Namespace, source: FrameSource, recorder: Recorder | No
     files = [(f"--{option}", getattr(args, option)) for option in ("json", "journal") if getattr(args, option)]
     if recorder is not None:
         files += [("--output", path) for path in recorder.files]
-    check_outputs(files, inputs=(args.source, *source.files, *model_files(args.model)))
+    profile = [Path(args.profile, name) for name in PROFILE_FILES] if args.profile else []
+    check_outputs(files, inputs=(args.source, *source.files, *model_files(args.model), *profile))
 
 
 def settings_of(args: argparse.Namespace, *, sha256: str) -> RunSettings:
@@ -183,13 +197,14 @@ def load_engine(settings: RunSettings, journal: Journal) -> Engine:
     Raises
     ------
     BundleError
-        If the model is another, or was not calibrated for adaptation.
+        If the model is another, or gives no embedding, or the profile belongs to another.
     """
     return load(
         settings.model,
         sha256=settings.sha256 or None,
         policy=policy_with(settings.model, settings.threshold),
         adapt=settings.adapt and Adaptation(shadow=settings.shadow, clock=journal.clock, journal=journal.event),
+        profile=settings.profile,
     )
 
 
@@ -212,17 +227,26 @@ def policy_with(model: str, threshold: float | None) -> Policy | None:
 
 
 def answer_source(
-    engine: Engine, source: FrameSource, *, session: Session | None, color: str, strict: bool = False
+    engine: Engine,
+    source: FrameSource,
+    *,
+    session: Session | None,
+    color: str,
+    strict: bool = False,
+    confirm: bool | None = None,
 ) -> Iterator[Answer]:
     """Answer frame by frame: pictures by themselves, a stream in a session or, without one, open-ended.
 
-    An engine that adapts is given the time after each answer; without a session it gets attempt after attempt.
+    An engine that adapts is given the time after each answer; without a session it gets attempt after attempt, each
+    confirmed as live or as an attack where that is known.
     """
     if isinstance(source, Pictures):
         yield from _answer_pictures(engine, source, color=color, strict=strict)
         return
     one_after_another = session is None and engine.adapter is not None
-    answering = engine.session() if one_after_another else session or engine
+    answering: Session | Engine = _attempt(engine, confirm) if one_after_another else session or engine
+    if session is not None and confirm is not None:
+        session.confirm(is_live=confirm)
     for frame in source:
         decision = answering.step(frame.frame_bgr, t=frame.t_seconds, color=color)
         yield Answer(frame.name, frame, decision)
@@ -230,7 +254,14 @@ def answer_source(
         if decision.final and not one_after_another:
             return
         if decision.final:
-            answering = engine.session()
+            answering = _attempt(engine, confirm)
+
+
+def _attempt(engine: Engine, confirm: bool | None) -> Session:
+    session = engine.session()
+    if confirm is not None:
+        session.confirm(is_live=confirm)
+    return session
 
 
 def _answer_pictures(engine: Engine, source: Pictures, *, color: str, strict: bool) -> Iterator[Answer]:

@@ -23,6 +23,7 @@ from ratta.perception import BlazeFace
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from ratta.train import DistillationPlan
 
@@ -39,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     labelled.add_argument("--strict", action="store_true", help="end at a file of a corpus that cannot be read")
     labelled.add_argument("--storage", metavar="URL", help="the study's database, if several machines share it")
     distilled = parser.add_argument_group("from portraits and teachers")
-    distilled.add_argument("--portraits", type=Path, metavar="FOLDER", help="pictures, one per person")
+    distilled.add_argument("--portraits", type=Path, nargs="+", metavar="FOLDER", help="pictures, one per person")
+    distilled.add_argument(
+        "--persons", type=Path, metavar="FILE", help="CSV: which portraits are of a person who has two"
+    )
     distilled.add_argument(
         "--teachers",
         type=Path,
@@ -48,10 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a Silent-Face state dictionary, and more or ONNX files",
     )
     distilled.add_argument("--minutes", type=float, default=120.0, help="training time (%(default)s)")
-    distilled.add_argument("--start", type=Path, metavar="PATH", help="checkpoint or model folder to begin from")
+    distilled.add_argument(
+        "--start", type=Path, metavar="PATH", help="checkpoint, model folder or ImageNet features (.npz) to begin from"
+    )
+    distilled.add_argument("--rate", type=float, default=2e-3, help="peak learning rate (%(default)s)")
+    distilled.add_argument("--labels", type=Path, metavar="FOLDER", help="store of judged inputs (OUTPUT/labels)")
+    distilled.add_argument("--slots", type=int, default=65536, help="inputs it holds at most (%(default)s)")
+    distilled.add_argument("--label-only", action="store_true", help="fill the store and end")
+    distilled.add_argument("--compile", action="store_true", help="compile the teachers first; needs a C++ compiler")
     distilled.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) - 1), help="(%(default)s)")
     distilled.add_argument("--device", default="cpu", help="where to learn: cpu or cuda (%(default)s)")
-    distilled.add_argument("--batch", type=int, default=96, help="pictures a step (%(default)s)")
+    distilled.add_argument("--batch", type=int, default=48, help="pictures a step, each in two crops (%(default)s)")
     distilled.add_argument("--card", type=Path, metavar="FILE", help="a template that says what the model learnt from")
     distilled.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     distilled.add_argument("--name", default="my-model", help="of the model folder inside --output (%(default)s)")
@@ -110,15 +121,18 @@ def distil(args: argparse.Namespace) -> int:
     inputs = [path for path in (args.portraits, *args.teachers, args.card, args.start) if path is not None]
     check_outputs([], folders=[("--output", args.output), ("--name", args.output / args.name)], inputs=inputs)
     from ratta.simulate import PortraitBank
-    from ratta.train import export_run, split_identities, train
+    from ratta.train import export_run, label, split_portraits, train
     from ratta.train.ship import Development, ship
 
-    cache = prepare(args.portraits, args.output / "portraits")
-    plan = _plan(args, cache)
-    train(plan, report=partial(print, flush=True))
+    cache = prepare(args.portraits, args.output / "portraits", persons=args.persons)
+    plan, report_line = _plan(args, cache), partial(print, flush=True)
+    if args.label_only:
+        label(plan, report=report_line)
+        return 0
+    train(plan, report=report_line)
     report = export_run(plan, args.output / "exported")
     print(f"exported {report.size_bytes} bytes; torch and ONNX Runtime differ by at most {report.max_deviation:.1e}")
-    people = split_identities(PortraitBank(cache).names).validation
+    people = split_portraits(cache).validation
     development = Development(
         portraits=PortraitBank(cache, keep=people), producer=plan.factory(people, bank=min(plan.bank, 100))()
     )
@@ -132,7 +146,7 @@ def distil(args: argparse.Namespace) -> int:
     return 0
 
 
-def prepare(portraits: Path, cache: Path) -> Path:
+def prepare(portraits: Sequence[Path], cache: Path, *, persons: Path | None = None) -> Path:
     """Cut the people out of their portraits, unless that was done before."""
     from ratta.simulate import prepare_portraits
 
@@ -145,8 +159,8 @@ def prepare(portraits: Path, cache: Path) -> Path:
         box = faces[0].box if faces else None
         return (box.x_min, box.y_min, box.x_max, box.y_max) if box else None
 
-    with Progress(len(list(portraits.glob("*"))) or None) as bar:
-        return prepare_portraits(portraits, cache, detect=detect, on_progress=lambda *_: bar.advance())
+    with Progress(sum(len(list(folder.glob("*"))) for folder in portraits) or None) as bar:
+        return prepare_portraits(portraits, cache, detect=detect, further=persons, on_progress=lambda *_: bar.advance())
 
 
 def _plan(args: argparse.Namespace, cache: Path) -> DistillationPlan:
@@ -158,10 +172,15 @@ def _plan(args: argparse.Namespace, cache: Path) -> DistillationPlan:
         workers=args.workers,
         device=args.device,
         start=str(args.start or ""),
+        labels=str(args.labels or args.output / "labels"),
+        slots=args.slots,
+        compiled=args.compile,
         settings=TrainSettings(
             folder=str(args.output / "run"),
             seconds=60 * args.minutes,
             seed=args.seed,
             batch=args.batch,
+            rate=args.rate,
+            matrix_rate=2 * args.rate,
         ),
     )

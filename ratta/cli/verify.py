@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ratta.camera import open_source
 from ratta.camera.sources import source_kind
 from ratta.cli.journal import Comparison, read_header, versions
-from ratta.cli.run import answer_source, load_engine
+from ratta.cli.run import CONFIRM, answer_source, load_engine
 from ratta.console import Status
 from ratta.errors import InputError, RattaError, SourceError
 from ratta.files import kind_of, printable
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if (kind := kind_of(path)) != "file":
             raise SourceError(f"{path}: expected a readable journal, got {kind}")
-        with path.open(encoding="utf-8", errors="replace") as lines:
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:
             settings, made_with = read_header(next(lines, ""), where=args.journal)
             comparison = Comparison(lines)
             compare(settings, comparison, source=args.source or still_there(settings.source))
@@ -61,7 +61,10 @@ def compare(settings: RunSettings, comparison: Comparison, *, source: str) -> No
     with open_source(source, fps=settings.fps) as frames:
         single = settings.stream or frames.independent
         session = None if single else engine.session()
-        for index, answer in enumerate(answer_source(engine, frames, session=session, color=settings.color)):
+        answers = answer_source(
+            engine, frames, session=session, color=settings.color, confirm=CONFIRM[settings.confirm]
+        )
+        for index, answer in enumerate(answers):
             comparison.decision(answer.decision, index=index)
             if comparison.difference:
                 return

@@ -17,7 +17,20 @@ from ratta.data.presentation import Presentation
 from ratta.data.replay_attack import read_replay_attack
 from ratta.data.scores import ScoreRow, read_scores, write_scores
 
+CORPORA = {
+    "oulu-npu": read_oulu_npu,
+    "replay-attack": read_replay_attack,
+    "casia-fasd": read_casia_fasd,
+    "msu-mfsd": read_msu_mfsd,
+    "celeba-spoof": read_celeba_spoof,
+    "nuaa": read_nuaa,
+    "folder": read_folder,
+    "manifest": read_manifest,
+}
+"""Corpora by the names that experiment files and commands use. A reader takes the root; OULU-NPU a protocol, too."""
+
 __all__ = [
+    "CORPORA",
     "CropReader",
     "Crops",
     "FrameRecord",

@@ -24,6 +24,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("ratta.evaluate needs pydantic: pip install 'ratta[tools]'") from error
 
+from ratta.data import CORPORA
 from ratta.evaluate.methods import METHODS
 from ratta.evaluate.streams import KINDS
 from ratta.files import read_text
@@ -74,7 +75,7 @@ class CorpusDomain(_Domain):
     named and counted; `strict` ends there instead.
     """
 
-    kind: Literal["oulu-npu", "replay-attack", "casia-fasd", "msu-mfsd", "celeba-spoof", "nuaa", "folder", "manifest"]
+    kind: Literal[tuple(CORPORA)]  # type: ignore[valid-type]
     root: Path
     split: Split = "test"
     frames: int | None = Field(default=None, ge=1)

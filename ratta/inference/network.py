@@ -11,6 +11,8 @@ from ratta.errors import InputError
 from ratta.records import Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from ratta.contract import Contract, InputRule, OutputRule
@@ -87,6 +89,47 @@ class Network:
         return scores, embedding, others.pop(0) if others else _NOTHING
 
 
+class Ensemble:
+    """Several networks whose answer is the mean of their calibrated log-odds.
+
+    Parameters
+    ----------
+    members : sequence of Network
+    temperature, bias : float
+        Of the mean, as in `Network`.
+    """
+
+    def __init__(self, members: Sequence[Network], *, temperature: float = 1.0, bias: float = 0.0) -> None:
+        self.members = tuple(members)
+        self.temperature = temperature
+        self.bias = bias
+
+    @property
+    def session(self) -> Session:
+        """The first member's."""
+        return self.members[0].session
+
+    @property
+    def feed(self) -> Feed:
+        """The first member's."""
+        return self.members[0].feed
+
+    def read(self, pixels: tuple[Pixels, ...]) -> Reading:
+        """Read a face by all members: their crops one after the other, their features side by side."""
+        waiting = list(pixels)
+        seen = []
+        for one in self.members:
+            count = len(one.contract.crops)
+            seen.append(one.read(tuple(waiting[:count])))
+            del waiting[:count]
+        if waiting:
+            raise InputError(f"network: expected {len(pixels) - len(waiting)} crops of a face, got {len(pixels)}")
+        mean = sum(reading.live_logit for reading in seen) / len(seen)
+        logits = np.array([[0.0, mean]], np.float32)
+        embedding = np.concatenate([reading.embedding for reading in seen])
+        return Reading(logits, embedding, _NOTHING, mean / self.temperature + self.bias)
+
+
 _NOTHING = np.zeros((1, 0), np.float32)
 _NOTHING.setflags(write=False)
 
@@ -156,8 +199,8 @@ def live_margin(values: list[float], rule: OutputRule) -> float:
     >>> from ratta.contract import OutputRule
     >>> live_margin([1.0, 3.0], OutputRule())
     2.0
-    >>> live_margin([0.25], OutputRule(kind="probabilities", classes=("spoof",)))
-    1.0986122886681098
+    >>> round(live_margin([0.25], OutputRule(kind="probabilities", classes=("spoof",))), 6)
+    1.098612
     """
     if len(values) != len(rule.classes):
         raise InputError(f"network: expected a value for each of {list(rule.classes)}, got {len(values)}")

@@ -8,11 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ratta.errors import InputError
+from ratta.perception.crop import square_around, within
 from ratta.perception.resize import resize
 from ratta.records import Box, Face, logit
 
 SIDE = 128
 """Side of BlazeFace's input in pixels; its coordinates count in these."""
+
+
+_MOST_FACES = 8
 
 
 class Graph(Protocol):
@@ -43,6 +47,8 @@ class BlazeFace:
         Runs `models/blazeface-short-range/blazeface.onnx`.
     min_score : float
         Faces below are not reported, in (0, 1).
+    sure_score : float
+        `detect` reports a face whose score is lower only if a second look, from closer, reaches this; in (0, 1).
     max_overlap : float
         Candidates whose intersection over union with a surer one exceeds this are one face with it, in (0, 1].
 
@@ -64,13 +70,17 @@ class BlazeFace:
     ()
     """
 
-    def __init__(self, graph: Graph, *, min_score: float = 0.5, max_overlap: float = 0.3) -> None:
-        if not 0 < min_score < 1:
-            raise InputError(f"min_score: expected a number in (0, 1), got {min_score!r}")
+    def __init__(
+        self, graph: Graph, *, min_score: float = 0.5, sure_score: float = 0.775, max_overlap: float = 0.3
+    ) -> None:
+        for name, score in (("min_score", min_score), ("sure_score", sure_score)):
+            if not 0 < score < 1:
+                raise InputError(f"{name}: expected a number in (0, 1), got {score!r}")
         if not 0 < max_overlap <= 1:
             raise InputError(f"max_overlap: expected a number in (0, 1], got {max_overlap!r}")
         self.graph = graph
         self.min_score = min_score
+        self.sure_score = sure_score
         self.max_overlap = max_overlap
         self._anchors = anchors()
 
@@ -78,8 +88,20 @@ class BlazeFace:
         """Return the faces of an (H, W, 3) uint8 frame, largest first, in its pixels; see `whole_face`.
 
         A box may reach beyond the frame: the network guesses the part of a face that is cut off.
+
+        A pattern that happens to look like a face at one scale does not at another, and a small face is surer from
+        closer; so a candidate that is not sure is looked at again in a square of twice its size.
         """
-        return tuple(whole_face(face) for face in self.find(frame, color=color))
+        faces = (whole_face(face) for face in self.find(frame, color=color)[:_MOST_FACES])
+        return tuple(face for face in faces if face.score >= self.sure_score or self._closer(frame, face, color))
+
+    def _closer(self, frame: npt.NDArray[np.uint8], face: Face, color: str) -> bool:
+        height, width = frame.shape[:2]
+        square = square_around(face.box, scale=2.0, height=height, width=width)
+        view = frame[square.top : square.top + square.side, square.left : square.left + square.side]
+        box = within(face.box, square, size=square.side)
+        found = (whole_face(other) for other in self.find(view, color=color))
+        return any(other.score >= self.sure_score and other.box.iou(box) > 0.3 for other in found)
 
     def find(self, frame: npt.NDArray[np.uint8], *, color: str = "bgr") -> tuple[Face, ...]:
         """Return the faces with the boxes as the network means them, about square from the brows to the chin."""

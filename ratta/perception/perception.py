@@ -12,6 +12,7 @@ from ratta.perception.crop import cut, square_around, within
 from ratta.perception.freshness import Freshness
 from ratta.perception.quality import QualityLimits, check_face, check_frame, check_light
 from ratta.perception.track import FaceTracker
+from ratta.perception.turn import check_upright
 from ratta.records import Box, Crop, Face, Reason, Refusal
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class Perception:
         if refused:
             return refused
         faces = self.detector.detect(frame, color=color) if box is None else (Face(box, 1.0),)
-        return self._check_face(frame, faces) or self._crop(frame, faces[0], color)
+        refused = self._check_face(frame, faces) or self._check_turn(frame, faces[0], color)
+        return refused or self._crop(frame, faces[0], color)
 
     def follow(
         self, frame: npt.NDArray[np.uint8], *, t: float, box: Box | None = None, color: str = "bgr"
@@ -118,6 +120,8 @@ class Perception:
             return refused
         faces = self._tracker.update(frame, t=t, color=color) if box is None else (Face(box, 1.0),)
         refused = self._check_face(frame, faces)
+        if not refused and self._tracker.detected:
+            refused = self._check_turn(frame, faces[0], color)
         if not refused and not self._freshness.update(frame, faces[0].box, t=t):
             return FROZEN  # the tracker is not to blame
         seen = refused or self._crop(frame, faces[0], color)
@@ -128,6 +132,9 @@ class Perception:
     def _check_face(self, frame: npt.NDArray[np.uint8], faces: tuple[Face, ...]) -> Refusal | None:
         height, width = frame.shape[:2]
         return check_face(faces, height=height, width=width, limits=self.limits)
+
+    def _check_turn(self, frame: Pixels, face: Face, color: str) -> Refusal | None:
+        return check_upright(face, lambda: self.detector.detect(np.ascontiguousarray(frame[::-1, ::-1]), color=color))
 
     def _crop(self, frame: Pixels, face: Face, color: str) -> Crop | Refusal:
         height, width = frame.shape[:2]

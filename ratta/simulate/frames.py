@@ -116,9 +116,10 @@ def simulate_session(
         illuminant=illuminant,
         own_background=own_background,
     )
-    motions = list(handheld(rng, frames * every, amplitude_px=0.003 * session.sensor[0]))
-    for index in range(0, frames * every, every):
-        yield session.frame(index / FRAMES_PER_SECOND, motion=motions[index])
+    motions = handheld(rng, frames * every, amplitude_px=0.003 * session.sensor[0])
+    for index, motion in enumerate(motions):
+        if index % every == 0:
+            yield session.frame(index / FRAMES_PER_SECOND, motion=motion)
 
 
 def simulate_capture(

@@ -7,8 +7,9 @@ a larger canvas, so that a scene of any kind can be put behind it.
 
 from __future__ import annotations
 
+import csv
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,8 @@ FACE_SIDE = 130.0
 FACE_CENTRE = (224.0, 205.0)
 SHOULDER_SLOPE = 0.7
 MATTE_SIDE = 192
+FURTHER = "further.csv"
+"""File of a prepared folder that names its further portraits."""
 
 
 def crop_square(box: Box, scale: float, height: int, width: int) -> tuple[int, int, int]:
@@ -163,23 +166,26 @@ def read_picture(path: Path) -> Rgb:
 
 
 def prepare_portraits(
-    folder: str | Path,
+    folder: str | Path | Sequence[str | Path],
     cache: str | Path,
     *,
     detect: Callable[[Rgb], Box | None],
+    further: str | Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Cut out every portrait of a folder once and store the canvases as one memory-mappable array.
 
     Parameters
     ----------
-    folder : path
+    folder : path or sequence of path
         Portraits, one per person, such as ``*.jpg``; the file name is the person's identity. One that cannot be read
         is left out, with a warning in the log that names it.
     cache : path
         Folder to write ``cutouts.npy``, ``boxes.npy`` and ``names.txt`` into.
     detect : callable
         Gives the face box of an RGB picture, or None.
+    further : path, optional
+        Which portraits are of a person who has another one, or may have; see `read_further`.
     on_progress : callable, optional
         Called with (done, total).
 
@@ -188,10 +194,12 @@ def prepare_portraits(
     DataError
         If the folder holds no pictures, none can be read, or no face is found in any.
     """
-    entries = sorted((p for p in Path(folder).glob("*") if not hidden(p)), key=natural)
+    folders = _listed(folder)
+    known = read_further(Path(further)) if further else {}
+    entries = [p for one in folders for p in sorted(one.glob("*"), key=natural) if not hidden(p)]
     paths = [p for p in entries if p.suffix.lower() in media.PICTURE_SUFFIXES | media.OTHER_SUFFIXES]
     if not paths:
-        raise DataError(f"{Path(folder).name}: expected portraits (*.jpg, *.png), got none; check the folder")
+        raise DataError(f"{folders[0].name}: expected portraits (*.jpg, *.png), got none; check the folder")
     target = Path(cache)
     target.mkdir(parents=True, exist_ok=True)
     canvases = np.lib.format.open_memmap(
@@ -199,10 +207,19 @@ def prepare_portraits(
     )
     names, boxes = _fill(canvases, paths, detect, on_progress)
     if not names:
-        raise DataError(f"{Path(folder).name}: expected portraits with a face, found no face in {len(paths)} pictures")
+        raise DataError(f"{folders[0].name}: expected portraits with a face, found no face in {len(paths)} pictures")
     np.save(target / "boxes.npy", np.asarray(boxes, np.float32))
     replace_text(target / "names.txt", "\n".join(names) + "\n")
+    if known:
+        rows = "".join(f"{portrait},{person}\n" for portrait, person in known.items())
+        replace_text(target / FURTHER, "portrait,person\n" + rows)
     return target
+
+
+def _listed(folder: str | Path | Sequence[str | Path]) -> list[Path]:
+    if isinstance(folder, str | Path):
+        return [Path(folder)]
+    return [Path(one) for one in folder]
 
 
 def _fill(
@@ -217,7 +234,7 @@ def _fill(
         try:
             picture = read_picture(path)
         except DataError as error:
-            logging.getLogger("ratta.simulate").warning("skipped: %s", error)
+            logging.getLogger("ratta.simulate").warning("skipped: %s", printable(str(error)))
             continue
         box = detect(picture)
         if box is not None:
@@ -230,8 +247,29 @@ def _fill(
     return names, boxes
 
 
+def read_further(path: Path) -> dict[str, str]:
+    """Read which portraits are further ones, and whose: CSV with the columns ``portrait`` and ``person``.
+
+    A person is the name of their own portrait among the others; empty where they have none.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or has other columns.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            return {row["portrait"]: row["person"] or "" for row in csv.DictReader(stream)}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path.name}: expected CSV with the columns portrait,person, got {type(error).__name__}: {error}"
+        ) from error
+
+
 class PortraitBank:
     """Prepared cut-outs, memory-mapped and addressed by position.
+
+    ``further`` says which of the folder's portraits are of a person twice, or of unknown identity; see `read_further`.
 
     Parameters
     ----------
@@ -256,6 +294,7 @@ class PortraitBank:
         if not self._index:
             raise DataError(f"{folder.name}: expected at least one of {len(wanted)} identities, found none")
         self.names = tuple(names[i] for i in self._index)
+        self.further = read_further(folder / FURTHER) if (folder / FURTHER).is_file() else {}
         self._boxes = boxes
 
     def __len__(self) -> int:

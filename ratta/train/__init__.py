@@ -15,10 +15,10 @@ if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "cv2
 
 from ratta.train.development import development_samples
 from ratta.train.export import ExportReport, card_facts, export_graph
-from ratta.train.factory import split_identities
+from ratta.train.factory import split_identities, split_portraits
 from ratta.train.loop import Trainer, TrainSettings
 from ratta.train.network import MobileNetV3Small
-from ratta.train.run import DistillationPlan, export_run, train
+from ratta.train.run import DistillationPlan, export_run, label, train
 
 __all__ = [
     "DistillationPlan",
@@ -30,6 +30,8 @@ __all__ = [
     "development_samples",
     "export_graph",
     "export_run",
+    "label",
     "split_identities",
+    "split_portraits",
     "train",
 ]

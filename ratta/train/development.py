@@ -11,7 +11,7 @@ from ratta.simulate.frames import FRAMES_PER_SECOND
 from ratta.simulate.portraits import PortraitBank, Rgb, crop_face
 from ratta.simulate.profiles import CAMERAS
 from ratta.simulate.session import SPECIES, Session, handheld
-from ratta.train.factory import split_identities
+from ratta.train.factory import split_portraits
 
 SIDE = 288
 
@@ -48,7 +48,7 @@ def development_samples(
     """
     if part not in {"validation", "test"}:
         raise InputError(f"part: expected 'validation' or 'test', got {part!r}; training identities are not for this")
-    split = split_identities(PortraitBank(portraits).names)
+    split = split_portraits(portraits)
     bank = PortraitBank(portraits, keep=getattr(split, part))
     rng, cameras = np.random.default_rng(seed), sorted(CAMERAS)
     for index in range(sessions_per_species * len(SPECIES)):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ratta.train import losses
+from ratta.train.another_camera import another_camera
 from ratta.train.network import Network, StudentOutput, normalise
 from ratta.train.pool import EMBEDDING_WIDTH, LAST_SIDE, MIDDLE_SIDE, POOLED_WIDTH, TEACHER_WIDTH, JudgedBatch, fields
 
@@ -17,11 +18,13 @@ from ratta.train.pool import EMBEDDING_WIDTH, LAST_SIDE, MIDDLE_SIDE, POOLED_WID
 class LossWeights:
     """How much each term of the loss counts.
 
-    ``margin`` Huber on the live margin, ``centred`` Huber on centred three-class logits, ``soft`` KL at T = 3, the four
-    feature regressions, ``extra`` Huber on further teachers' margins, ``label`` cross-entropy where a label exists.
+    ``margin`` Huber on the live margin of each view, ``pair`` on the mean of a picture's views, ``centred`` Huber on
+    centred three-class logits, ``soft`` KL at T = 3, the four feature regressions, ``extra`` Huber on further teachers'
+    margins, ``label`` cross-entropy where a label exists.
     """
 
     margin: float = 1.0
+    pair: float = 0.5
     centred: float = 0.3
     soft: float = 1.0
     embedding: float = 1.0
@@ -65,7 +68,7 @@ class Distiller(nn.Module):
     def fit_standardisation(self, batch: JudgedBatch) -> None:
         """Take means and spreads of the first teacher's features from a batch, so that every feature counts alike."""
         for name in _FEATURES:
-            values = getattr(batch, name).float()
+            values = getattr(batch, name).flatten(0, 1).float()
             axes = (0, 2, 3) if values.ndim == 4 else (0,)
             getattr(self, f"mean_{name}").copy_(values.mean(axes))
             getattr(self, f"std_{name}").copy_(values.std(axes) + 1e-3)
@@ -77,27 +80,29 @@ class Distiller(nn.Module):
         return (values.float() - mean.view(shape)) / std.view(shape)
 
     def forward(self, pixels: Tensor, batch: JudgedBatch) -> dict[str, Tensor]:
-        """Every weighted loss term by name, for pixels ``(N, 3, S, S)`` and the teachers' opinions on them."""
+        """Every weighted loss term by name, for pixels ``(N * V, 3, S, S)`` and the teachers' opinions on them."""
         out: StudentOutput = self.student(pixels)
-        w = self.weights
-        margin = batch.target_margin
+        w, views = self.weights, batch.views
+        margin, theirs = batch.target.repeat_interleave(views), batch.logits.flatten(0, 1)
         three, logits = self.three(out.hidden).float(), out.logits.float()
+        pairs = logits.view(-1, views, 2).mean(1)
         terms = {
             "margin": w.margin * losses.margin_huber(logits, margin),
-            "centred": w.centred * losses.centred_huber(three, batch.logits),
+            "pair": w.pair * losses.margin_huber(pairs, batch.target),
+            "centred": w.centred * losses.centred_huber(three, theirs),
             "soft": w.soft
             * (
                 losses.softened_kl(logits, losses.binary_logits(margin), temperature=3.0)
-                + losses.softened_kl(three, batch.logits, temperature=3.0)
+                + losses.softened_kl(three, theirs, temperature=3.0)
             ),
             "zero_mean": 0.01 * logits.mean(1).square().mean(),
         }
         terms.update(self._feature_terms(out, batch))
         if self.to_extra is not None:
             guess = self.to_extra(out.embedding)
-            terms["extra"] = w.extra * functional.huber_loss(guess, batch.extra, delta=2.0) / 2
+            terms["extra"] = w.extra * functional.huber_loss(guess, batch.extra.flatten(0, 1), delta=2.0) / 2
         if w.label:
-            terms["label"] = w.label * self._label_term(out, batch.labels)
+            terms["label"] = w.label * self._label_term(out, batch.labels.repeat_interleave(views))
         return terms
 
     def _feature_terms(self, out: StudentOutput, batch: JudgedBatch) -> dict[str, Tensor]:
@@ -111,7 +116,7 @@ class Distiller(nn.Module):
             "last": (w.last, last),
         }
         return {
-            name: weight * losses.feature_loss(guess, self._standard(name, getattr(batch, name)))
+            name: weight * losses.feature_loss(guess, self._standard(name, getattr(batch, name).flatten(0, 1)))
             for name, (weight, guess) in guesses.items()
         }
 
@@ -138,12 +143,12 @@ def retone(pixels: Tensor, generator: torch.Generator) -> Tensor:
     return (out * gains).clamp(0, 1)
 
 
-def student_pixels(batch: JudgedBatch, *, size: int, tone_share: float, generator: torch.Generator) -> Tensor:
-    """Give the student's view: resampled to ``size``, re-toned in part while the teachers' opinions stay."""
-    pixels = normalise(batch.pixels)
-    toned = int(tone_share * len(pixels))
-    if toned:
-        pixels[:toned] = retone(pixels[:toned], generator)
+def student_pixels(batch: JudgedBatch, *, size: int, camera_share: float, generator: torch.Generator) -> Tensor:
+    """Give the student's views ``(N * V, 3, size, size)``: in part through another camera, the opinions unchanged."""
+    pixels = normalise(batch.pixels.flatten(0, 1))
+    changed = int(camera_share * len(batch.pixels)) * batch.views
+    if changed:
+        pixels[:changed] = another_camera(pixels[:changed], generator, views=batch.views)
     if size != pixels.shape[-1]:
         pixels = functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
     return pixels.contiguous(memory_format=torch.channels_last)
@@ -153,7 +158,7 @@ def flip(batch: JudgedBatch, generator: torch.Generator) -> JudgedBatch:
     """Mirror half of a batch together with the first teacher's feature maps."""
     chosen = torch.rand(len(batch.pixels), generator=generator).to(batch.pixels.device) < 0.5
     flipped = fields(batch)
-    for name, axis in (("pixels", 2), ("middle", 3), ("last", 3)):
+    for name, axis in (("pixels", 3), ("middle", 4), ("last", 4)):
         values = flipped[name].clone()
         values[chosen] = values[chosen].flip(axis)
         flipped[name] = values

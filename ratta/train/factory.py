@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -48,6 +49,19 @@ def split_identities(names: Sequence[str], *, seed: int = 0) -> Split:
     return Split(
         train=tuple(ranked[2 * tenth :]), validation=tuple(ranked[:tenth]), test=tuple(ranked[tenth : 2 * tenth])
     )
+
+
+def split_portraits(cache: str | Path) -> Split:
+    """Split the persons of a prepared folder; a person's further portraits never cross the line.
+
+    Only persons with one portrait of their own decide the split. Further portraits of the training persons, and those
+    of persons without a portrait of their own, teach; further portraits of the others are left out.
+    """
+    bank = PortraitBank(cache)
+    split = split_identities([name for name in bank.names if name not in bank.further])
+    held_out = {*split.validation, *split.test}
+    more = tuple(name for name in bank.names if name in bank.further and bank.further[name] not in held_out)
+    return replace(split, train=split.train + more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,23 +120,26 @@ class DistillationFactory:
     pictures : PictureFactory
     teachers : tuple of str
         Files of the teachers; see :class:`ratta.train.judge.Judge`.
-    scales : tuple of float
-        What the margins of all but the first are multiplied by.
+    scales : tuple of tuple of float
+        What the margins of each teacher are multiplied by in each view.
     size : int
         Side of the student's views.
+    compiled : bool
+        Whether torch compiles the teachers first.
     """
 
     pictures: PictureFactory
     teachers: tuple[str, ...]
-    scales: tuple[float, ...] = ()
+    scales: tuple[tuple[float, ...], ...] = ()
     size: int = 128
+    compiled: bool = False
 
     def __call__(self) -> Producer:
         """Open the portraits and the teachers and give the producer."""
-        make, judge = self.pictures(), Judge(self.teachers, size=self.size, scales=self.scales)
+        make, judge = self.pictures(), Judge(self.teachers, size=self.size, scales=self.scales, compiled=self.compiled)
 
         def produce(rng: np.random.Generator, count: int) -> JudgedBatch:
             pictures = make(rng, count)
-            return judge(pictures, torch.Generator().manual_seed(int(rng.integers(2**62))))
+            return judge.in_pieces(pictures, torch.Generator().manual_seed(int(rng.integers(2**62))))
 
         return produce

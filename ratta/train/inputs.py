@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ratta.simulate.backgrounds import background, random_colour
+from ratta.simulate.backgrounds import background, cloud, random_colour
 from ratta.simulate.frames import simulate_capture
 from ratta.simulate.hands import add_hands
 from ratta.simulate.portraits import Box, PortraitBank, crop_square
@@ -22,7 +22,10 @@ from ratta.simulate.session import Capture
 
 Rgb = NDArray[np.uint8]
 Operation = Callable[[np.random.Generator, Rgb], Rgb]
-UNLABELLED = -1
+UNLABELLED, NO_FACE = -1, -2
+"""Labels of what has no honest one, and of what has no face in it: nothing that may be called live."""
+PATTERNS = 0.04
+"""Share of inputs that have no face in them."""
 RESIZERS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC)
 
 
@@ -202,6 +205,25 @@ def cut_mix(rng: np.random.Generator, first: Rgb, second: Rgb) -> Rgb:
     return ((second * weight + first * (255 - weight)) // 255).astype(np.uint8)
 
 
+def pattern(rng: np.random.Generator, size: int) -> Rgb:
+    """Draw what has no face in it but may be taken for one: cells, stripes, clouds, scenes, of any grain."""
+    kind = rng.random()
+    cells = max(2, round(size / np.exp(rng.uniform(0.0, np.log(size / 3)))))
+    channels = 3 if rng.random() < 0.7 else 1
+    if kind < 0.45:
+        small = rng.integers(0, 256, (cells, cells, channels), dtype=np.uint8)
+        spread = rng.uniform(0.2, 1.0)
+        small = _clip(128 + (small.astype(np.float32) - 128) * spread)
+        large = cv2.resize(small, (size, size), interpolation=int(rng.choice(RESIZERS)))
+        return np.ascontiguousarray(np.broadcast_to(large.reshape(size, size, -1), (size, size, 3)))
+    if kind < 0.6:
+        planes = [cloud(rng, size, roughness=rng.uniform(0.4, 1.1)) for _ in range(channels)]
+        return _clip(np.broadcast_to(128 + rng.uniform(20, 80) * np.stack(planes, 2), (size, size, 3)))
+    if kind < 0.75:
+        return grating(rng, grating(rng, np.full((size, size, 3), random_colour(rng, spread=0.3), np.uint8)))
+    return background(rng, size)
+
+
 def dull(rng: np.random.Generator, image: Rgb) -> Rgb:
     """Give a cheap second generation: duller, softer, unevenly lit, striped, in random measure and order."""
     steps: list[Operation] = [curves, saturate, curves, blur, lookup, light_field]
@@ -252,6 +274,10 @@ class InputMaker:
     def make(self, rng: np.random.Generator) -> MadeInput:
         """Make one crop, ``(size, size, 3) uint8`` RGB, with its label."""
         self._renew(rng)
+        if rng.random() < PATTERNS:
+            return MadeInput(
+                pixels=damage(rng, pattern(rng, self.size), most=3), label=NO_FACE, scale=float(rng.uniform(1.2, 3.2))
+            )
         image, label, scale = self._source(rng)
         if rng.random() < 0.3:
             (image, scale), label = self._held(rng), UNLABELLED
@@ -331,9 +357,9 @@ class InputMaker:
 
 
 def random_scale(rng: np.random.Generator, canvas: NDArray[np.uint8], box: Box) -> float:
-    """Draw how wide to crop, often near 2.7 or tight, never wider than the canvas."""
+    """Draw how wide to crop: mostly wide enough for every view, sometimes tight, never wider than the canvas."""
     kind = rng.random()
-    scale = rng.normal(2.7, 0.2) if kind < 0.45 else rng.uniform(1.0, 1.7 if kind < 0.65 else 3.5)
+    scale = rng.normal(2.9, 0.25) if kind < 0.65 else rng.uniform(1.0, 1.7 if kind < 0.77 else 3.5)
     reach = min(canvas.shape[:2]) / max(box[2] - box[0], box[3] - box[1])
     return float(np.clip(scale, 1.0, min(3.5, reach)))
 

@@ -256,15 +256,23 @@ class TrainSettings(RunSettings):
     ----------
     size_schedule : tuple
         Pairs ``(progress, size)``: from that share of the budget on, inputs of that side.
-    tone_share : float
-        Share of each batch shown to the student re-toned while the teacher saw it as it was.
+    batch : int
+        Pictures a step; the student sees every view of each.
+    camera_share : float
+        Share of each batch shown to the student through another camera while the teachers saw it as it was.
     weights : LossWeights
         How much each term of the loss counts.
     """
 
-    size_schedule: tuple[tuple[float, int], ...] = ((0.0, 96), (0.4, 128))
-    tone_share: float = 0.3
+    size_schedule: tuple[tuple[float, int], ...] = ((0.0, 128),)
+    batch: int = 48
+    camera_share: float = 0.4
     weights: LossWeights = field(default_factory=LossWeights)
+
+
+def fit(guess: Tensor, truth: Tensor) -> float:
+    """Share of the variance of ``truth (N,)`` that a guess explains, R2."""
+    return 1 - float((guess - truth).square().mean() / truth.var())
 
 
 class Trainer(Loop):
@@ -305,7 +313,7 @@ class Trainer(Loop):
         self.validation = bring(validation, device or torch.device("cpu"))
         self.made = made
         network = student if student is not None else MobileNetV3Small()
-        model = Distiller(student=network, extra=validation.extra.shape[1], weights=settings.weights)
+        model = Distiller(student=network, extra=validation.extra.shape[-1], weights=settings.weights)
         on_gpu = device is not None and device.type == "cuda"
         super().__init__(settings=settings, model=model, device=device, mixed=on_gpu, report=report)
 
@@ -337,7 +345,7 @@ class Trainer(Loop):
     def losses(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Distil one drawn batch."""
         batch = flip(self.draw(self._rng(self.step_index), self.settings.batch), generator)
-        pixels = student_pixels(batch, size=self.size, tone_share=self.settings.tone_share, generator=generator)
+        pixels = student_pixels(batch, size=self.size, camera_share=self.settings.camera_share, generator=generator)
         terms: dict[str, Tensor] = self.model(pixels, batch)
         return terms
 
@@ -350,14 +358,13 @@ class Trainer(Loop):
         """Measure the averaged student against the teacher on held-out identities; append to the curves."""
         self.ema.eval()
         generator = torch.Generator().manual_seed(0)
-        pixels = student_pixels(self.validation, size=self.size, tone_share=0.0, generator=generator)
+        pixels = student_pixels(self.validation, size=self.size, camera_share=0.0, generator=generator)
         logits = torch.cat([self.ema(chunk).logits.float() for chunk in torch.split(pixels, 64)])
-        guess = logits[:, 1] - logits[:, 0]
-        truth = self.validation.target_margin
-        found = {
-            "r2": 1 - float((guess - truth).square().mean() / truth.var()),
-            "agreement": float(((guess > 0) == (truth > 0)).float().mean()),
-        }
+        guess = (logits[:, 1] - logits[:, 0]).view(-1, self.validation.views)
+        truth = self.validation.target
+        found = {"r2": fit(guess.mean(1), truth)}
+        found |= {f"r2_view{view}": fit(guess[:, view], truth) for view in range(guess.shape[1])}
+        found["agreement"] = float(((guess.mean(1) > 0) == (truth > 0)).float().mean())
         self.record(found)
         return found
 

@@ -1,6 +1,6 @@
-"""The replay pool: worker processes fill it with pictures, the student draws from it and never waits.
+"""Batches of pictures and of judged inputs, and the replay pool that worker processes fill with pictures.
 
-Every slot holds one picture, and on a CPU what the teachers said of it; a GPU asks them anew at every draw. Workers
+A GPU asks the teachers anew at every draw, so its pool holds pictures only; a CPU asks once (`store.py`). Workers
 overwrite slots in turn and stop when each slot has been drawn fewer than ``reuse`` times on average; when they fall
 behind, slots are simply drawn more often.
 """
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,7 +20,6 @@ from torch import Tensor, multiprocessing
 
 from ratta.errors import TrainingError
 from ratta.train.inputs import UNLABELLED
-from ratta.train.teachers import live_margin
 
 CHUNK = 32
 MIDDLE_SIDE, LAST_SIDE, TEACHER_WIDTH, POOLED_WIDTH, EMBEDDING_WIDTH = 8, 4, 128, 512, 128
@@ -35,7 +34,7 @@ class Pictures:
     pixels : Tensor
         ``(N, S, S, 3) uint8`` RGB.
     labels : Tensor
-        ``(N,) int64``: 1 live, 0 spoof, -1 where the input has no honest label.
+        ``(N,) int64``: 1 live, 0 spoof, -1 where the input has no honest label, -2 where there is no face in it.
     scale : Tensor
         ``(N,) float32``: side of the picture over the longer side of the face box.
     """
@@ -47,16 +46,21 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedBatch:
-    """The student's views, and the teachers' opinions.
+    """The student's V views of each of N pictures, and the teachers' opinions of the same views.
 
     Attributes
     ----------
-    pixels, labels : Tensor
+    pixels : Tensor
+        ``(N, V, S, S, 3) uint8`` RGB, one view a crop rule.
+    labels : Tensor
         As those of :class:`Pictures`.
     logits, embedding, pooled, middle, last : Tensor
-        The first teacher's ``(N, 3)``, ``(N, 128)``, ``(N, 512)``, ``(N, 128, 8, 8)`` and ``(N, 128, 4, 4)``.
+        The first teacher's ``(N, V, 3)``, ``(N, V, 128)``, ``(N, V, 512)``, ``(N, V, 128, 8, 8)`` and
+        ``(N, V, 128, 4, 4)``.
     extra : Tensor
-        ``(N, E)`` live margins of further teachers (E may be 0).
+        ``(N, V, E)`` calibrated live margins of further teachers (E may be 0).
+    target : Tensor
+        ``(N,)`` live margin that every view is taught: the mean over teachers and views.
     """
 
     pixels: Tensor
@@ -67,12 +71,12 @@ class JudgedBatch:
     middle: Tensor
     last: Tensor
     extra: Tensor
+    target: Tensor
 
     @property
-    def target_margin(self) -> Tensor:
-        """Mean live margin of all teachers, ``(N,)``."""
-        first = live_margin(self.logits, live=1)[:, None]
-        return torch.cat((first, self.extra), 1).mean(1)
+    def views(self) -> int:
+        """How many views each picture has."""
+        return self.pixels.shape[1]
 
 
 Batch = TypeVar("Batch", Pictures, JudgedBatch)
@@ -88,19 +92,33 @@ def bring(batch: Batch, device: torch.device) -> Batch:
     return type(batch)(**{name: values.to(device) for name, values in fields(batch).items()})
 
 
-def empty_batch(count: int, *, size: int, extra: int = 0) -> JudgedBatch:
-    """Give a zeroed batch of ``count`` slots; features in half precision."""
-    half = torch.float16
+def judged_shapes(count: int, *, size: int, views: int, extra: int) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and type of every field of ``count`` judged pictures; features in half precision."""
+    each = (count, views)
+    return {
+        "pixels": ((*each, size, size, 3), "uint8"),
+        "labels": ((count,), "int64"),
+        "logits": ((*each, 3), "float32"),
+        "embedding": ((*each, EMBEDDING_WIDTH), "float16"),
+        "pooled": ((*each, POOLED_WIDTH), "float16"),
+        "middle": ((*each, TEACHER_WIDTH, MIDDLE_SIDE, MIDDLE_SIDE), "float16"),
+        "last": ((*each, TEACHER_WIDTH, LAST_SIDE, LAST_SIDE), "float16"),
+        "extra": ((*each, extra), "float32"),
+        "target": ((count,), "float32"),
+    }
+
+
+def empty_batch(count: int, *, size: int, views: int = 2, extra: int = 0) -> JudgedBatch:
+    """Give a zeroed batch of ``count`` slots."""
+    shapes = judged_shapes(count, size=size, views=views, extra=extra)
     return JudgedBatch(
-        pixels=torch.zeros((count, size, size, 3), dtype=torch.uint8),
-        labels=torch.full((count,), UNLABELLED, dtype=torch.int64),
-        logits=torch.zeros((count, 3)),
-        embedding=torch.zeros((count, EMBEDDING_WIDTH), dtype=half),
-        pooled=torch.zeros((count, POOLED_WIDTH), dtype=half),
-        middle=torch.zeros((count, TEACHER_WIDTH, MIDDLE_SIDE, MIDDLE_SIDE), dtype=half),
-        last=torch.zeros((count, TEACHER_WIDTH, LAST_SIDE, LAST_SIDE), dtype=half),
-        extra=torch.zeros((count, extra)),
+        **{name: torch.zeros(shape, dtype=getattr(torch, kind)) for name, (shape, kind) in shapes.items()}
     )
+
+
+def joined(parts: Sequence[JudgedBatch]) -> JudgedBatch:
+    """Put batches of the same views behind one another."""
+    return JudgedBatch(**{name: torch.cat([getattr(part, name) for part in parts]) for name in fields(parts[0])})
 
 
 def empty_pictures(count: int, *, size: int) -> Pictures:
@@ -119,8 +137,8 @@ PictureMaker = Callable[[np.random.Generator, int], Pictures]
 
 
 def _work(
-    factory: Callable[[], Callable[[np.random.Generator, int], Batch]],
-    slots: Batch,
+    factory: Callable[[], PictureMaker],
+    slots: Pictures,
     first: int,
     last: int,
     counters: Tensor,
@@ -145,15 +163,15 @@ def _work(
         position = position + CHUNK if position + 2 * CHUNK <= last else first
 
 
-class ReplayPool(Generic[Batch]):
+class ReplayPool:
     """Slots shared between worker processes and the student.
 
     Parameters
     ----------
     factory : callable
-        Builds the maker of batches inside each worker; must be picklable.
-    slots : Pictures or JudgedBatch
-        Empty slots of the kind that the maker makes.
+        Builds the maker of pictures inside each worker; must be picklable.
+    slots : Pictures
+        Empty slots.
     device : torch.device, optional
         Where batches are wanted; a copy of the slots is kept there unless it is the CPU.
     workers : int
@@ -167,15 +185,15 @@ class ReplayPool(Generic[Batch]):
     def __init__(
         self,
         *,
-        factory: Callable[[], Callable[[np.random.Generator, int], Batch]],
-        slots: Batch,
+        factory: Callable[[], PictureMaker],
+        slots: Pictures,
         workers: int,
         reuse: float,
         seed: int,
         device: torch.device | None = None,
     ) -> None:
         self.reuse = reuse
-        self._slots: Batch = slots
+        self._slots = slots
         for values in fields(slots).values():
             values.share_memory_()  # type: ignore[no-untyped-call]
         self._far = device is not None and device.type != "cpu"
@@ -220,24 +238,14 @@ class ReplayPool(Generic[Batch]):
                     f"pool: expected a living worker, one ended with code {worker.exitcode}; see its message above"
                 )
 
-    def draw(self, rng: np.random.Generator, count: int) -> Batch:
-        """Draw ``count`` filled slots; of judged ones, inputs of rare teacher margins somewhat more often."""
+    def draw(self, rng: np.random.Generator, count: int) -> Pictures:
+        """Draw ``count`` filled slots."""
         self._check()
-        index = self._candidates(rng, count) if isinstance(self._slots, Pictures) else self._rare(rng, count)
+        index = self._candidates(rng, count)
         self._drawn += count
         self._counters[1] = int(self._drawn / self.reuse) + self._per_worker * len(self._workers)
         self._bring()
-        return type(self._slots)(**{name: values[index.to(values.device)] for name, values in self._near.items()})
-
-    def _rare(self, rng: np.random.Generator, count: int) -> Tensor:
-        assert isinstance(self._slots, JudgedBatch)
-        candidates = self._candidates(rng, 2 * count)
-        margin = live_margin(self._slots.logits[candidates], live=1)
-        bins = (margin / 1.5).round().clamp(-9, 9).long() + 9
-        share = torch.bincount(bins, minlength=19).float()[bins]
-        chance = (share**-0.5).numpy()
-        picked = rng.choice(2 * count, count, replace=False, p=chance / chance.sum())
-        return candidates[torch.from_numpy(picked)]
+        return Pictures(**{name: values[index.to(values.device)] for name, values in self._near.items()})
 
     def _bring(self) -> None:
         """Copy what the workers have made since the last draw to where it is wanted."""

@@ -13,21 +13,28 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ratta.bundle import read_bundle
 from ratta.errors import InputError
 from ratta.evaluate.source import torch_source
 from ratta.simulate.portraits import PortraitBank, crop_face
 from ratta.train.export import ExportReport, card_facts, export_graph, stored_name
-from ratta.train.factory import DistillationFactory, PictureFactory, Split, split_identities
+from ratta.train.factory import DistillationFactory, PictureFactory, Split, split_portraits
 from ratta.train.fresh import BLOCK
-from ratta.train.judge import Judge
+from ratta.train.judge import VIEWS, Judge
 from ratta.train.loop import Trainer, TrainSettings, load_checkpoint, write_atomically
 from ratta.train.network import MobileNetV3Small
-from ratta.train.pool import Batch, JudgedBatch, Pictures, Producer, ReplayPool, empty_batch, empty_pictures
+from ratta.train.pool import CHUNK, JudgedBatch, Producer, ReplayPool, empty_pictures
+from ratta.train.start import from_folded_features
+from ratta.train.store import Store, StoreFiles
 
 VALIDATION_SEED = 7
 SCALES_SEED, SCALES_PICTURES = 13, 256
+LABEL_SEED = 0
+"""Of the inputs in a store, so that runs with other seeds can share it."""
+FIRST = 2048
+"""Inputs that lie ready before the student takes its first step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +51,11 @@ class DistillationPlan:
     settings : TrainSettings
         The training itself; its folder receives everything.
     workers : int
-        Processes that make inputs; 0 makes them in the loop, slowly, and then a resumed run is exact.
+        Processes that make inputs; 0 only reads the store that ``labels`` names, or makes them in the loop, slowly, and
+        then a resumed run is exact.
     slots, reuse : int, float
-        Size of the replay pool, and how often an input is drawn on average before its slot is filled again.
+        On a CPU how many inputs are judged at most. On a GPU the size of the replay pool, and how often an input is
+        drawn on average before its slot is filled again.
     bank, renew_every : int
         Simulated captures kept per worker, and inputs made per new one.
     validation : int
@@ -54,7 +63,11 @@ class DistillationPlan:
     picture : int
         Side of the pictures that the student's and the teachers' views are cut from, a multiple of 8.
     start : str
-        A checkpoint or a model folder to take weights from; empty to start anew.
+        A checkpoint, a model folder or an array file of folded features to take weights from; empty to start anew.
+    labels : str
+        Folder of the store of judged inputs; beside the checkpoints when empty.
+    compiled : bool
+        Whether the workers compile the teachers first.
     device : str
         Where to learn, as torch names it. A GPU damages and judges every drawn picture anew, a CPU once.
     """
@@ -63,13 +76,15 @@ class DistillationPlan:
     teachers: tuple[str, ...]
     settings: TrainSettings
     workers: int = 1
-    slots: int = 12288
+    slots: int = 65536
     reuse: float = 3.0
     bank: int = 500
     renew_every: int = 24
     validation: int = 1024
-    picture: int = 192
+    picture: int = 256
     start: str = ""
+    labels: str = ""
+    compiled: bool = False
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -104,22 +119,37 @@ class DistillationPlan:
     def factory(self, identities: tuple[str, ...], *, bank: int) -> DistillationFactory:
         """Build the factory of judged inputs of some identities."""
         return DistillationFactory(
-            pictures=self.pictures(identities, bank=bank), teachers=self.teachers, scales=self.scales, size=self.size
+            pictures=self.pictures(identities, bank=bank),
+            teachers=self.teachers,
+            scales=self.scales,
+            size=self.size,
+            compiled=self.compiled,
         )
 
     @property
-    def scales(self) -> tuple[float, ...]:
-        """What the margins of all teachers but the first are multiplied by, measured on validation identities."""
+    def scales(self) -> tuple[tuple[float, ...], ...]:
+        """What each teacher's margins are multiplied by in each view, measured on validation identities."""
         return _measured_scales(self.portraits, self.teachers, self.picture)
+
+    def files(self) -> StoreFiles:
+        """Say where judged inputs lie, and what decides them."""
+        decides = [Path(p).name for p in self.teachers], self.scales, self.picture, self.bank, self.renew_every, VIEWS
+        return StoreFiles(
+            folder=self.labels or str(Path(self.settings.folder) / "labels"),
+            count=self.slots // CHUNK * CHUNK,
+            size=self.size,
+            views=len(VIEWS),
+            extra=len(self.teachers) - 1,
+            made_of=repr(decides),
+        )
 
 
 @cache
-def _measured_scales(portraits: str, teachers: tuple[str, ...], picture: int) -> tuple[float, ...]:
-    if len(teachers) < 2:
-        return ()
-    people = split_identities(PortraitBank(portraits).names).validation
+def _measured_scales(portraits: str, teachers: tuple[str, ...], picture: int) -> tuple[tuple[float, ...], ...]:
+    people = split_portraits(portraits).validation
     make = PictureFactory(cache=portraits, identities=people, size=picture)()
-    return tuple(Judge(teachers).measure_scales(make(np.random.default_rng(SCALES_SEED), SCALES_PICTURES)))
+    found = Judge(teachers).measure_scales(make(np.random.default_rng(SCALES_SEED), SCALES_PICTURES))
+    return tuple(tuple(round(scale, 4) for scale in view) for view in found)
 
 
 def train(plan: DistillationPlan, *, report: Callable[[str], None] = print) -> MobileNetV3Small:
@@ -135,43 +165,55 @@ def train(plan: DistillationPlan, *, report: Callable[[str], None] = print) -> M
     """
     cv2.setNumThreads(1)
     torch.set_num_threads(plan.settings.threads)
-    split = split_identities(PortraitBank(plan.portraits).names)
-    if not plan.workers:
+    split = split_portraits(plan.portraits)
+    if not plan.workers and not plan.labels:
         draw = plan.factory(split.train, bank=plan.bank)()
         return _trainer(plan, split, draw=draw, report=report).run(start=_checkpoint(plan.start))
     if torch.device(plan.device).type == "cpu":
-        slots = empty_batch(plan.slots, size=plan.size, extra=len(plan.teachers) - 1)
-        judged = _pool(plan, plan.factory(split.train, bank=plan.bank), slots)
-        return _train_from(judged, judged.draw, plan, split, report)
-    pictures = _pool(plan, plan.pictures(split.train, bank=plan.bank), empty_pictures(plan.slots, size=plan.picture))
-    return _train_from(pictures, _fresh(plan, pictures), plan, split, report)
-
-
-def _pool(
-    plan: DistillationPlan, factory: Callable[[], Callable[[np.random.Generator, int], Batch]], slots: Batch
-) -> ReplayPool[Batch]:
-    return ReplayPool(
-        factory=factory,
-        slots=slots,
+        store = open_store(plan)
+        return _train_from(store, store.draw, plan, split, report)
+    pictures = ReplayPool(
+        factory=plan.pictures(split.train, bank=plan.bank),
+        slots=empty_pictures(plan.slots, size=plan.picture),
         workers=plan.workers,
         reuse=plan.reuse,
         seed=plan.settings.seed,
         device=torch.device(plan.device),
     )
+    return _train_from(pictures, _fresh(plan, pictures), plan, split, report)
+
+
+def open_store(plan: DistillationPlan) -> Store:
+    """Open the store of judged inputs of the training persons and let the plan's workers add to it."""
+    people = split_portraits(plan.portraits).train
+    factory = plan.factory(people, bank=plan.bank)
+    return Store(plan.files(), factory=factory, workers=plan.workers, seed=LABEL_SEED)
+
+
+def label(plan: DistillationPlan, *, report: Callable[[str], None] = print) -> int:
+    """Judge inputs until the store is full, without learning from them, and say how many lie ready."""
+    store = open_store(plan)
+    try:
+        while store.made < len(store):
+            report(f"judged {store.made} of {len(store)} inputs")
+            store.wait_for(min(store.made + 50 * CHUNK, len(store)))
+    finally:
+        store.close()
+    return store.made
 
 
 def _train_from(
-    pool: ReplayPool[Any], draw: Producer, plan: DistillationPlan, split: Split, report: Callable[[str], None]
+    pool: ReplayPool | Store, draw: Producer, plan: DistillationPlan, split: Split, report: Callable[[str], None]
 ) -> MobileNetV3Small:
     try:
         trainer = _trainer(plan, split, draw=draw, report=report, made=lambda: pool.made)
-        pool.wait_for(len(pool) // 4)
+        pool.wait_for(min(len(pool) // 4, FIRST if plan.workers else 1))
         return trainer.run(start=_checkpoint(plan.start))
     finally:
         pool.close()
 
 
-def _fresh(plan: DistillationPlan, pool: ReplayPool[Pictures]) -> Producer:
+def _fresh(plan: DistillationPlan, pool: ReplayPool) -> Producer:
     """Judge what is drawn when it is drawn, damaged anew."""
     device = torch.device(plan.device)
     judge = Judge(plan.teachers, size=plan.size, scales=plan.scales, device=device)
@@ -193,7 +235,7 @@ def _trainer(
 ) -> Trainer:
     rng = np.random.default_rng(VALIDATION_SEED)
     validation = plan.factory(split.validation, bank=min(plan.bank, 100))()(rng, plan.validation)
-    student = student_of(plan.start) if plan.start and Path(plan.start).is_dir() else None
+    student = _student(plan.start, validation.pixels)
     return Trainer(
         settings=plan.settings,
         draw=draw,
@@ -205,9 +247,16 @@ def _trainer(
     )
 
 
+def _student(start: str, pixels: Tensor) -> MobileNetV3Small | None:
+    """Give the network of a model folder or of folded features; none for a checkpoint or no start."""
+    if start and Path(start).is_dir():
+        return student_of(start)
+    return from_folded_features(start, pixels[:, 0]) if Path(start).suffix == ".npz" else None
+
+
 def _checkpoint(start: str) -> str | None:
-    """Give a checkpoint, which the trainer takes up itself; a model folder is not one."""
-    return start if start and not Path(start).is_dir() else None
+    """Give a checkpoint, which the trainer takes up itself; the other kinds of start are not one."""
+    return start if Path(start).suffix == ".pt" else None
 
 
 def student_of(folder: str | Path) -> MobileNetV3Small:
@@ -219,7 +268,7 @@ def student_of(folder: str | Path) -> MobileNetV3Small:
 
 def parity_crops(portraits: str, *, size: int, count: int) -> NDArray[np.uint8]:
     """Real crops of people the student was not trained on, at scales from 1.0 to 3.5, ``(count, size, size, 3)``."""
-    split = split_identities(PortraitBank(portraits).names)
+    split = split_portraits(portraits)
     bank = PortraitBank(portraits, keep=split.validation + split.test)
     crops = []
     for index in range(count):
@@ -242,7 +291,7 @@ def export_run(plan: DistillationPlan, folder: str | Path, *, crops: int = 1000)
         "samples_seen": state["samples"],
         "steps": state["step"],
         "settings": {name: value for name, value in asdict(plan.settings).items() if name != "folder"},
-        "teacher_scales": [1.0, *plan.scales],
+        "teacher_scales": plan.scales,
         "teachers": [Path(p).name for p in plan.teachers],
         "curves": state["curves"],
     }

@@ -129,7 +129,7 @@ def judged_readings(network: Network, development: Development) -> SourceReading
     def samples() -> Iterator[tuple[NDArray[np.uint8], bool, str, str, str]]:
         for start in range(0, development.judged, 100):
             batch = development.producer(rng, 100)
-            margins = batch.target_margin.numpy()
+            margins = batch.target.numpy()
             for index in np.flatnonzero(np.abs(margins) >= SURE_MARGIN):
                 live = bool(margins[index] > 0)
                 species = "" if live else "judged spoof"

@@ -7,6 +7,8 @@ state dictionaries: MobileFaceNet-like depthwise bottlenecks (Chen et al. 2018) 
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -266,6 +268,34 @@ def load_silent_face(path: str | Path) -> SilentFaceNetwork:
             f"{error}; pass the published .pth file"
         ) from error
     return network.eval().requires_grad_(False)
+
+
+class _Scores(nn.Module):
+    def __init__(self, network: SilentFaceNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x).logits
+        return logits
+
+
+def export_silent_face(path: str | Path) -> bytes:
+    """Export a published Silent-Face state dictionary as ONNX: ``input (N, 3, 80, 80)``, ``logits (N, 3)``."""
+    network, stream = _Scores(load_silent_face(path)).eval(), io.BytesIO()
+    shape, free = (1, 3, SILENT_FACE_SIZE, SILENT_FACE_SIZE), {"input": {0: "N"}, "logits": {0: "N"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces its next exporter at every call
+        torch.onnx.export(
+            network,
+            (torch.zeros(shape),),
+            stream,  # type: ignore[arg-type]
+            dynamo=False,
+            input_names=["input"],
+            output_names=["logits"],
+            dynamic_axes=free,
+        )
+    return stream.getvalue()
 
 
 class SilentFaceTeacher:

@@ -96,8 +96,18 @@ def lowered_share(answers) -> float:
 def toy() -> SimpleNamespace:
     """All of the above, for tests."""
     return SimpleNamespace(
-        crop=crop, Network=ToyNetwork, controller=make_controller, Stream=Stream, lowered=lowered_share, source=SOURCE,
-        policy=POLICY, live_logit=LIVE_LOGIT, plenty=PLENTY, me=ME, stranger=STRANGER, screen=SCREEN,
+        crop=crop,
+        Network=ToyNetwork,
+        controller=make_controller,
+        Stream=Stream,
+        lowered=lowered_share,
+        source=SOURCE,
+        policy=POLICY,
+        live_logit=LIVE_LOGIT,
+        plenty=PLENTY,
+        me=ME,
+        stranger=STRANGER,
+        screen=SCREEN,
     )
 
 

@@ -57,7 +57,7 @@ def test_the_sums_of_two_sessions_by_hand():
 
 @pytest.mark.parametrize(("space", "variances"), [(PLAIN, (1.0, 5 / 6)), (UNSCALED, (7 / 12, 5 / 12))])
 def test_the_anchor_of_one_session_by_hand(space, variances):
-    """Mean (2, 0), covariance diag(1, 0) by 1/6; by 5/6 the source's, which without calibration is as large on average."""
+    """Mean (2, 0), covariance diag(1, 0) by 1/6; by 5/6 the prior: the identity, or, without calibration, as large."""
     anchor = LiveAnchor(space)
     anchor.learn(np.array([[1.0, 0.0], [3.0, 0.0]]), 0.0, denied=False, worth=CONFIRMED)
     anchor.refit()

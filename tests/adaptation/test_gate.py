@@ -97,8 +97,12 @@ def test_judging_leaves_the_attempt_alone_and_reset_forgets():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"live_logit": math.nan}, {"live_logit": 0.0, "margin": -1.0}, {"live_logit": 0.0, "margin": math.inf},
-     {"live_logit": 0.0, "least_frames": 0}],
+    [
+        {"live_logit": math.nan},
+        {"live_logit": 0.0, "margin": -1.0},
+        {"live_logit": 0.0, "margin": math.inf},
+        {"live_logit": 0.0, "least_frames": 0},
+    ],
 )
 def test_senseless_parameters_are_refused(arguments):
     """At once, in the constructor."""

@@ -57,6 +57,13 @@ def test_a_new_session_falls_below_at_the_level():
         assert below <= 10 * level
 
 
+def test_shrinkage_by_hand():
+    """Covariance diag(4.5, 0.5), scale 2.5, spread 8, noise (41 - 20.5) / 4: the share is 0.640625."""
+    x = np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    np.testing.assert_allclose(shrunk_covariance(x), np.diag([3.21875, 1.78125]), rtol=1e-12)
+
+
+@pytest.mark.slow
 def test_shrinkage_is_that_of_scikit_learn():
     """The few lines of ours are the published estimator."""
     x = np.random.default_rng(0).standard_normal((40, 12)) @ np.diag(np.arange(1, 13))

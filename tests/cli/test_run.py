@@ -2,11 +2,13 @@
 
 import json
 import math
+import os
 
 import cv2
 import numpy as np
 import pytest
 
+from ratta.bundle import DEFAULT_MODEL, find_bundle
 from ratta.cli import main
 from ratta.cli.lines import JsonLines, decision_entry
 from ratta.cli.run import policy_with
@@ -107,6 +109,83 @@ def test_a_bad_picture_in_a_folder_is_refused_and_the_rest_answered(picture, tmp
     entry = read_lines(tmp_path / "d.jsonl")[1]
     assert (entry["name"], entry["verdict"], entry["reason"]) == ("2.jpg", "refused", "unusable input")
     assert "expected a picture, got an empty file" in entry["detail"]
+
+
+def test_pictures_that_are_not_read_are_never_passed_over(picture, tmp_path, capsys):
+    """One live JPEG among HEIC files is not "every picture live"; strictly, the first of them is an error."""
+    picture("live", "f/1.png")
+    picture("live", "f/3.png")
+    (tmp_path / "f" / "2.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    (tmp_path / "f" / "notes.txt").write_text("x")
+    assert main(["run", "--source", str(tmp_path / "f")]) == 1
+    out = capsys.readouterr().out
+    assert "got HEIC, which does not decode here; convert it to JPEG" in out
+    assert out.endswith("left out, no pictures: 1 .txt\n3 pictures: 2 live, 1 refused\n")
+    assert main(["run", "--source", str(tmp_path / "f"), "--strict"]) == 2
+
+
+def test_a_folder_of_one_picture_is_no_attempt_either(picture, tmp_path):
+    """It shows one moment, as a print does."""
+    picture("live", "f/1.png")
+    assert main(["run", "--source", str(tmp_path / "f")]) == 1
+
+
+def test_a_name_cannot_forge_a_line(picture, tmp_path, capsys):
+    """Neither a line break nor an escape sequence of a file's name reaches the terminal."""
+    picture("none", "f/a\nLIVE       1.00  boss.png")
+    picture("none", "f/\x1b[2Jred.png")
+    (tmp_path / "f" / "b\nLIVE.jpg").write_bytes(b"")
+    main(["run", "--source", str(tmp_path / "f")])
+    out = capsys.readouterr().out
+    assert ["REFUSED"] * 3 + ["3"] == [line.split()[0] for line in out.splitlines()]
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("option", ["--json", "--journal", "--output"])
+@pytest.mark.parametrize("how", ["itself", "hard", "symbolic"])
+def test_what_is_read_is_never_written_over(picture, tmp_path, capsys, option, how):
+    """Whatever it is called; in a folder too, and the model's files."""
+    source = picture("live", "f/1.png")
+    output = {"itself": tmp_path / "f" / "1.png"}.get(how, tmp_path / "other.png")
+    if how != "itself":
+        {"hard": os.link, "symbolic": os.symlink}[how](source, output)
+    before = output.read_bytes()
+    assert main(["run", "--image", source, option, str(output)]) == 2
+    if option != "--output":
+        assert main(["run", "--source", str(tmp_path / "f"), option, str(output)]) == 2
+        manifest = find_bundle(DEFAULT_MODEL) / "bundle.json"
+        assert main(["run", "--source", source, option, str(manifest)]) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert before == output.read_bytes()
+
+
+def test_links_in_an_output_folder_do_not_lead_back(picture, tmp_path):
+    """A folder of links to the pictures that are read would overwrite them one by one."""
+    source = picture("live", "f/1.png")
+    before = (tmp_path / "f" / "1.png").read_bytes()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "1.png").symlink_to(source)
+    assert main(["run", "--source", str(tmp_path / "f"), "--output", str(tmp_path / "out")]) == 2
+    assert main(["run", "--source", str(tmp_path / "f"), "--output", str(tmp_path / "new"), "--json",
+                 str(tmp_path / "new" / "1.png")]) == 2  # fmt: skip
+    assert (before, False) == ((tmp_path / "f" / "1.png").read_bytes(), (tmp_path / "new").exists())
+
+
+@pytest.mark.parametrize("place", ["clip.mp4", ".", "p.png", "nowhere"])
+def test_a_camera_is_no_file_and_no_folder(picture, tmp_path, monkeypatch, capsys, place):
+    """An option that names a camera opens nothing else."""
+    picture("live", "p.png")
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--camera", place]) == 2
+    assert "--camera: expected a camera's number, its device or a URL, got" in capsys.readouterr().err
+
+
+def test_the_help_begins_with_the_statuses(capsys):
+    """Before anything else is explained."""
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    about = capsys.readouterr().out.split("\n\n", 1)[1]
+    assert about.startswith("exit status:\n  0    live: the session")
 
 
 def test_a_bad_picture_alone_is_an_error(tmp_path, capsys):

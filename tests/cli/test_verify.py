@@ -117,7 +117,9 @@ def test_what_cannot_be_verified_is_an_error(journal, tmp_path, capsys, settings
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["", "{}\n", "no JSON\n"])
+@pytest.mark.parametrize(
+    "content", ["", "{}\n", "no JSON\n", "[" * 200_000 + "\n", '{"journal": ' + "[" * 200_000 + "\n"]
+)
 def test_a_file_that_is_no_journal_is_an_error(tmp_path, capsys, content):
     """The line says how to make one."""
     (tmp_path / "j").write_text(content)

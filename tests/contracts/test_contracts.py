@@ -7,13 +7,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from ratta.adaptation.anchors import LiveAnchor, Worth
+from ratta.adaptation.budget import Budget, Reservation
+from ratta.adaptation.controller import Controller
+from ratta.adaptation.drift import BettingDrift, DriftReference, DriftSample
+from ratta.adaptation.gate import Gate
+from ratta.adaptation.guard import RollbackMonitor
+from ratta.adaptation.records import Attempt, BufferedFrame
+from ratta.adaptation.source import SourceReference, Space
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
 from ratta.contract import CropRule
 from ratta.decision import Judge, Policy
 from ratta.engine import Engine
 from ratta.inference import Network, NumpySession, OrtSession
 from ratta.perception import BlazeFace, FaceTracker, Perception
-from ratta.records import Box, Face, Reason, Refusal
+from ratta.records import Box, Face, Reading, Reason, Refusal
 
 POLICY = Policy(live_threshold=0.6, spoof_threshold=0.4)
 
@@ -91,6 +99,109 @@ def portraits(request):
     return list(both), [frozen(np.roll(face, 40, axis=1)) for face in both]
 
 
+SPACE = Space(np.zeros(2, np.float32), np.eye(2, dtype=np.float32))
+DRIFT = DriftReference(np.sort(np.random.default_rng(0).random((2, 60))), 2.0, 3.0, 4.0)
+
+
+class Pixel:
+    """A network that reads log-odds and embedding off the first pixel."""
+
+    def read(self, pixels):
+        red, green, blue = pixels[0][0, 0].astype(np.float32) / 16
+        return Reading(np.array([[0, blue]]), np.array([red, green]), np.zeros((0,), np.float32), float(blue) - 6)
+
+
+def controller():
+    return Controller(
+        Pixel(),
+        SourceReference(SPACE, np.zeros((2, 2)), DRIFT),
+        live_logit=0.4,
+        budget=Budget(watts=1.0),
+        clock=lambda: 0.0,
+        detector=BettingDrift(DRIFT),
+    )
+
+
+def attempts(*, seed):
+    """Return eighteen (time, crops of five frames, whether it is confirmed), most about one place."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for i in range(18):
+        place = (40, 220, 180) if i % 6 == 5 else (140 + 3 * seed, 140, 180)
+        colours = np.clip(place + rng.normal(0, 4, (5, 3)), 0, 255).astype(np.uint8)
+        made.append((100.0 * (i + 1), [(frozen(np.tile(c, (4, 4, 1))),) for c in colours], i % 3 != 2 or None))
+    return made
+
+
+def attend(stage, item):
+    """Play an attempt, confirm it or not, and let it be learnt; all that can be seen of it."""
+    t, frames, confirmed = item
+    attempt = stage.begin()
+    readings = [stage.read(attempt, pixels, t=t + 0.25 * i) for i, pixels in enumerate(frames)]
+    stage.end(attempt, t=t + 2)
+    if confirmed:
+        stage.confirm(attempt, is_live=True)
+    return readings, stage.idle(t + 90), stage.counts, stage.band, stage.anchor.threshold
+
+
+def learn(stage, item):
+    """Learn a session as an anchor does; what it makes of a place."""
+    _, frames, _ = item
+    z = np.stack([pixels[0][0, 0, :2] / 16 for pixels in frames])
+    conformity = float(np.median([stage.conformity(row, 3.0) for row in z]))
+    denied = stage.penalty(conformity) > 0
+    stage.learn(frozen(z), conformity, denied=denied, worth=Worth.CONFIRMED)
+    stage.refit()
+    return stage.level, stage.threshold, stage.conformity(np.full(2, 9.0), 3.0), stage.sessions
+
+
+def gated(stage, item):
+    logit, confirmed = item
+    attempt = Attempt(confirmed=confirmed, view_logits=[logit])
+    attempt.frames.extend(BufferedFrame(float(t), np.zeros(2), logit, 0.0) for t in range(4))
+    return stage.judge(attempt, views=1), dict(stage.rejected)
+
+
+def spend(stage, item):
+    t, cost = item
+    step = stage.reserve(cost, t=t)
+    if isinstance(step, Reservation):
+        stage.settle(step, cost)
+    return step, stage.level_ms, stage.spent_mj, dict(stage.refused)
+
+
+def detect(stage, item):
+    stage.update(DriftSample(*item))
+    return stage.band, stage.evidence
+
+
+def watch(stage, item):
+    stage.update(denied=item)
+    return stage.alarm, stage.export_state()
+
+
+def adaptation_stages():
+    """Return every stage of adaptation that has `reset`, by name."""
+    rng, other = np.random.default_rng(4), np.random.default_rng(5)
+    samples = [[tuple(float(x) for x in r.normal(1, 0.5, 2)) for _ in range(40)] for r in (rng, other)]
+    costs = [[(float(i), float(r.uniform(1, 60))) for i in range(40)] for r in (rng, other)]
+    verdicts = [[(float(r.normal(3, 3)), (True, None, False)[i % 3]) for i in range(20)] for r in (rng, other)]
+    denials = [i % 3 == 0 for i in range(40)], [i % 4 == 0 for i in range(40)]
+    streams = attempts(seed=0), attempts(seed=1)
+    return {
+        "Controller": (controller, attend, *streams),
+        "LiveAnchor": (lambda: LiveAnchor(SPACE), learn, *streams),
+        "Gate": (lambda: Gate(live_logit=0.4), gated, *verdicts),
+        "RollbackMonitor": (lambda: RollbackMonitor(alpha=0.05), watch, *denials),
+        "BettingDrift": (lambda: BettingDrift(DRIFT), detect, *samples),
+        "Budget": (lambda: Budget(watts=2.0), spend, *costs),
+    }
+
+
+ADAPTATION = ("Controller", "LiveAnchor", "Gate", "RollbackMonitor", "BettingDrift", "Budget")
+WITH_STATE = ("RollbackMonitor", "BettingDrift", "Budget", "Controller")
+
+
 def perception():
     return Perception(detector=RedPatch(), crops=(CropRule(size=64, scale=1.5), CropRule(size=64, scale=1.0)))
 
@@ -121,6 +232,7 @@ def stage(request, tiny_bundle, shipped_bundle):
         return stage.look(frame)
 
     makers = {
+        **adaptation_stages(),
         "Judge": (lambda: Judge(POLICY), judge, judged(seed=0), judged(seed=1)),
         "Judge, open-ended": (lambda: Judge(POLICY, open_ended=True), judge, judged(seed=0), judged(seed=1)),
         "FaceTracker": (lambda: FaceTracker(detector=RedPatch()), lambda s, i: s.update(i[0], t=i[1]), *walks),
@@ -138,8 +250,9 @@ def stage(request, tiny_bundle, shipped_bundle):
 
 
 WITH_RESET = ("Judge", "Judge, open-ended", "FaceTracker", "Perception.follow", "Engine.step")
+WITH_RESET += tuple(name for name in ADAPTATION if name != "Controller")
 PURE = ("Perception.look", "Engine.score", "BlazeFace", "Network", "OrtSession", "NumpySession")
-EVERY = (*WITH_RESET, "Engine.session", *PURE)
+EVERY = (*WITH_RESET, "Controller", "Engine.session", *PURE)
 
 
 def plain(value):
@@ -208,6 +321,18 @@ def test_reset_is_a_fresh_start(stage):
         used.reset()
         assert fresh == [plain(stage.act(used, item)) for item in stage.items]
         used.reset()
+
+
+@every(WITH_STATE)
+def test_state_round_trips(stage):
+    """What a new instance restored is, bit for bit, what was exported, wherever that was."""
+    for taken in (0, 7, len(stage.items) - 1):
+        one, other = stage.make(), stage.make()
+        for item in stage.items[:taken]:
+            stage.act(one, item)
+        state = one.export_state()
+        other.restore_state(*(state if isinstance(state, tuple) else (state,)))
+        assert plain(state) == plain(other.export_state())
 
 
 @every(PURE)

@@ -47,3 +47,27 @@ def test_unknown_format(tmp_path) -> None:
     """Formats have names."""
     with pytest.raises(DataError, match="box format: expected one of"):
         read_boxes(tmp_path, "xml")
+
+
+@pytest.mark.parametrize(("first", "index"), [(0, 4), (1, 3)])
+def test_the_frame_number_decides(tmp_path, first, index) -> None:
+    """A frame without a line has no box, and what comes after the hole keeps its place; files may count from 1."""
+    path = tmp_path / "eyes.txt"
+    path.write_text(f"{first},100,50,110,50\r\n4,200,50,210,50\r\n")
+    boxes = read_boxes(path, "oulu-eyes")
+    assert (index + 1, [True, *[False] * (index - 1), True]) == (len(boxes), [box is not None for box in boxes])
+    assert 205 == boxes[index].center[0]
+
+
+@pytest.mark.parametrize("number", ["1", "0", "-1", "2.5", "1e300"])
+def test_frame_numbers_grow(tmp_path, number) -> None:
+    """A number that comes twice, goes back, is no frame's, or would fill the memory is named with its line."""
+    path = tmp_path / "x.face"
+    path.write_text(f"0 10 20 30 40\n1 10 20 30 40\n{number} 10 20 30 40\n")
+    with pytest.raises(DataError, match=r"x.face:3: expected frame numbers that grow, from 0 on, got .* after 1"):
+        read_boxes(path, "replay-faces")
+
+
+def test_boxes_follow_a_picture_that_was_scaled() -> None:
+    """Each axis by itself: pixels may not be square."""
+    assert Box(2, 1, 6, 2) == scaled(Box(1, 2, 3, 4), "replay-faces", height=9, width=9, scale=(2.0, 0.5))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ratta.data import CropReader, Presentation, separate, stacked
-from ratta.errors import InputError
+from ratta.errors import InputError, SourceError
 from ratta.records import Box, Crop, Face, Reason, Refusal
 
 cv2 = pytest.importorskip("cv2")
@@ -85,6 +85,19 @@ def test_damaged_file_is_made_again(session, tmp_path, damage) -> None:
     assert 2 == cut.calls
     np.testing.assert_array_equal(made.pixels, again.pixels)
     assert [path] == list(cache.iterdir())
+
+
+def test_what_cannot_be_read_is_a_refused_frame(session, tmp_path) -> None:
+    """It is counted where it stands, also where nothing is left, and named; strict reading ends there."""
+    session.paths[1].write_bytes(b"")
+    one = reader(Cutter())
+    assert ["too dark", "unusable input"] == one.read(session).refusals.tolist()
+    assert [session.paths[1]] == [skipped.path for skipped in one.skipped]
+    session.paths[0].unlink()
+    again = reader(Cutter(), tmp_path / "cache")
+    assert ["unusable input"] * 2 == again.read(session).refusals.tolist() == again.read(session).refusals.tolist()
+    with pytest.raises(SourceError):
+        reader(Cutter(), strict=True).read(session)
 
 
 def test_validated_at_once() -> None:

@@ -79,6 +79,39 @@ def test_wrong_manifests(plant, text, message) -> None:
         read_manifest(root / "m.csv")
 
 
+def test_pictures_stand_in_the_order_they_were_taken(plant) -> None:
+    """Natural order; what a desktop system leaves behind is no picture, and no session."""
+    names = [f"test/live/ann/1/{i}.jpg" for i in range(1, 12)]
+    root = plant([*names, "test/live/ann/1/._1.jpg", "test/live/ann/._1/x.jpg", "test/.cache/ann/1/x.jpg"])
+    (one,) = read_folder(root)
+    assert list(range(1, 12)) == [int(path.stem) for path in one.paths]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (f"{HEADER}\n".encode("utf-16"), "m.csv: expected UTF-8, got UTF-16"),
+        (f"{HEADER}\nü.jpg,live,,ann,1,\n".encode("latin-1"), "m.csv:2: expected UTF-8"),
+        (HEADER.replace(",", ";").encode(), "the fields are separated by semicolons: save it with commas"),
+        (HEADER.replace(",", "\t").encode(), "separated by tabs"),
+        (f'{HEADER}\n"a.jpg,live,,ann,1,\n'.encode(), "expected CSV, got: "),
+    ],
+)
+def test_manifests_of_spreadsheets(plant, data, message) -> None:
+    """What another program saved is named for what it is."""
+    root = plant(["a.jpg"])
+    (root / "m.csv").write_bytes(data)
+    with pytest.raises(DataError, match=message):
+        read_manifest(root / "m.csv")
+
+
+def test_a_byte_order_mark_and_other_line_ends_do_no_harm(plant) -> None:
+    """A spreadsheet's CSV UTF-8 is read."""
+    root = plant(["a.jpg", "b.jpg", "c.mp4"])
+    (root / "m.csv").write_bytes(b"\xef\xbb\xbf" + f"{HEADER}\n{ROWS}".replace("\n", "\r\n").encode())
+    assert 2 == len(read_manifest(root / "m.csv"))
+
+
 def test_no_manifest(tmp_path) -> None:
     """A manifest that is not there is named with its columns."""
     with pytest.raises(DataError, match=r"expected the file \S+m.csv with path,label"):

@@ -97,3 +97,58 @@ def test_without_opencv(video, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtraError, match=r"pictures and video need OpenCV: pip install 'ratta\[camera\]'"):
         list(read_frames(presentation(video)))
+
+
+def half(path: Path) -> Path:
+    """A picture that a broken copy cut short."""
+    data = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))[1].tobytes()
+    path.write_bytes(data[: len(data) // 2])
+    return path
+
+
+def test_a_file_that_cannot_be_read_is_skipped_and_named(tmp_path, caplog) -> None:
+    """A half picture is not handed out, an empty one does not end the reading; strict reading ends there."""
+    one, two = pictures(tmp_path, 2)
+    (tmp_path / "2.png").write_bytes(b"")
+    session = presentation(one, half(tmp_path / "1.jpg"), tmp_path / "2.png", two)
+    skipped = []
+    assert [0, 3] == [f.index for f in read_frames(session, on_skip=skipped.append)]
+    assert [(1, 1.0, "1.jpg"), (2, 2.0, "2.png")] == [(s.index, s.t, s.path.name) for s in skipped]
+    assert "without its end marker" in skipped[0].reason
+    assert [0, 3] == [f.index for f in read_frames(session)]
+    assert ["1.jpg", "2.png"] == [Path(r.getMessage().split(": ")[1]).name for r in caplog.records]
+    with pytest.raises(SourceError, match="without its end marker"):
+        list(read_frames(session, strict=True))
+
+
+def test_nothing_to_read_is_an_error(tmp_path) -> None:
+    """A session of unreadable pictures alone is not a session without frames."""
+    with pytest.raises(SourceError, match="without its end marker"):
+        list(read_frames(presentation(half(tmp_path / "1.jpg"), half(tmp_path / "2.jpg"))))
+
+
+@pytest.mark.parametrize("claimed", [None, 4, 40])
+def test_a_container_that_counts_wrong_does_not_decide(video, monkeypatch, claimed) -> None:
+    """What is taken is spread over the frames that are there."""
+    monkeypatch.setattr("ratta.media.video.believable", lambda _: claimed)
+    assert [0, 4, 9] == [f.index for f in read_frames(presentation(video), limit=3)]
+
+
+def test_a_video_that_never_changes_is_refused(tmp_path) -> None:
+    """Where a decoder fails, all frames are the same memory, and it may be another video's."""
+    path = tmp_path / "still.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 16))
+    for _ in range(5):
+        writer.write(np.full((16, 32, 3), 90, np.uint8))
+    writer.release()
+    with pytest.raises(SourceError, match=r"still.avi: expected a video, got frames that are equal to the last bit"):
+        list(read_frames(presentation(path)))
+
+
+def test_a_large_picture_is_scaled_down_with_its_box(tmp_path, monkeypatch) -> None:
+    """A phone's picture of fifty million pixels is no reason to refuse a corpus."""
+    monkeypatch.setattr("ratta.data.frames.MAX_PIXELS", 600)
+    path = tmp_path / "large.png"
+    cv2.imwrite(str(path), np.full((40, 60, 3), 90, np.uint8))
+    [frame] = read_frames(presentation(path, boxes=(Box(10, 20, 30, 40),)))
+    assert ((20, 30), Box(5, 10, 15, 20)) == (frame.pixels.shape[:2], frame.box)

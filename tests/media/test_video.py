@@ -42,7 +42,7 @@ def levels(reader):
 def test_frames_that_do_not_decode_are_passed_over_and_counted():
     """The rest of the video is not lost, and positions stay what they are."""
     frames = [grey(1), grey(2), None, None, grey(5), grey(6)]
-    for count in (6.0, 0.0, -1e17):
+    for count in (6.0, 5.0, 0.0, -1e17):
         reader = VideoReader(Capture(frames, FPS=10.0, FRAME_COUNT=count), name="v")
         assert [(0, 1), (1, 2), (4, 5), (5, 6)] == levels(reader)
         assert 2 == reader.missed

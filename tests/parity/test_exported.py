@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from ratta.adaptation.update import Stem
+
 from ratta.inference import NumpySession, OrtSession
 from ratta.inference.backward import Tail
 from ratta.inference.graph import read_graph

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-
 from ratta.adaptation.update import LATE, LateStep, Lesson
+
 from ratta.inference.backward import Tail
 
 torch = pytest.importorskip("torch")

@@ -1,5 +1,7 @@
 """The facade: the order of the checks, a caller's box, purity, and the frozen frame."""
 
+import math
+
 import numpy as np
 import pytest
 

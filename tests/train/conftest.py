@@ -31,8 +31,10 @@ def producer() -> Callable[..., object]:
     def produce(rng: np.random.Generator, count: int) -> JudgedBatch:
         batch = empty_batch(count, size=32)
         bright = rng.uniform(0, 255, count)
-        batch.pixels.copy_(torch.from_numpy(rng.uniform(0.5, 1, (count, 32, 32, 3)) * bright[:, None, None, None]))
-        batch.logits[:, 1] = torch.from_numpy((bright - 128) / 32)
+        shape = (count, 2, 32, 32, 3)
+        batch.pixels.copy_(torch.from_numpy(rng.uniform(0.5, 1, shape) * bright[:, None, None, None, None]))
+        batch.target.copy_(torch.from_numpy((bright - 128) / 32))
+        batch.logits[..., 1] = batch.target[:, None]
         for name in ("embedding", "pooled", "middle", "last"):
             values = getattr(batch, name)
             values.copy_(torch.from_numpy(rng.standard_normal(values.shape)))

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from ratta.errors import InputError
+from ratta.errors import DataError, InputError
 from ratta.simulate import PortraitBank, prepare_portraits
+from ratta.train.another_camera import another_camera
 from ratta.train.development import development_samples
 from ratta.train.distil import flip, retone, student_pixels
-from ratta.train.factory import DistillationFactory, PictureFactory, split_identities
-from ratta.train.inputs import OPERATIONS, InputMaker, cut_mix, held_medium, random_crop, random_scale
-from ratta.train.pool import CHUNK, ReplayPool, empty_batch, empty_pictures, fields
+from ratta.train.factory import DistillationFactory, PictureFactory, split_identities, split_portraits
+from ratta.train.inputs import NO_FACE, OPERATIONS, InputMaker, cut_mix, held_medium, pattern, random_crop, random_scale
+from ratta.train.judge import NOTHING, SUREST
+from ratta.train.pool import CHUNK, ReplayPool, empty_pictures, fields
+from ratta.train.teachers import live_margin
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_maker_is_seeded_and_labels_only_what_it_left_whole(cache: Path) -> None
         maker = InputMaker(portraits=PortraitBank(cache), size=48, bank=4, renew_every=8)
         rng = np.random.default_rng(seed)
         made = [maker.make(rng) for _ in range(12)]
-        assert {m.label for m in made} <= {-1, 0, 1}
+        assert {m.label for m in made} <= {NO_FACE, -1, 0, 1}
         return [m.pixels for m in made]
 
     assert all((a == b).all() for a, b in zip(make(3), make(3), strict=True))
@@ -86,23 +89,6 @@ def pictures_of(cache: Path, *people: str, size: int = 48) -> PictureFactory:
     return PictureFactory(cache=str(cache), identities=people, size=size)
 
 
-def test_pool_fills_and_gives_what_the_teacher_said(cache: Path, silent_face_file: Path) -> None:
-    """A worker process fills the slots; a draw gives inputs with opinions, and dead workers are noticed."""
-    factory = DistillationFactory(pictures=pictures_of(cache, "p0", "p1"), teachers=(str(silent_face_file),), size=32)
-    pool = ReplayPool(factory=factory, slots=empty_batch(2 * CHUNK, size=32), workers=1, reuse=2.0, seed=0)
-    try:
-        pool.wait_for(CHUNK)
-        batch = pool.draw(np.random.default_rng(0), 8)
-        assert batch.pixels.shape == (8, 32, 32, 3)
-        assert int(batch.pixels.max()) > 0
-        assert batch.logits.shape == (8, 3)
-        assert bool(batch.logits.abs().sum() > 0)
-        assert batch.target_margin.shape == (8,)
-        assert pool.made >= CHUNK
-    finally:
-        pool.close()
-
-
 def test_pool_of_pictures_brings_every_new_one_near(cache: Path) -> None:
     """With no teacher, what is drawn is what the worker made, once it was made, also where a copy is drawn from."""
     slots = empty_pictures(2 * CHUNK, size=48)
@@ -120,13 +106,16 @@ def test_pool_of_pictures_brings_every_new_one_near(cache: Path) -> None:
 
 
 def test_two_teachers_share_the_target(cache: Path, silent_face_file: Path) -> None:
-    """The target margin is the mean of both teachers' margins, the second one's scaled."""
+    """The target margin is the mean over teachers and views, each margin scaled."""
     name = str(silent_face_file)
-    factory = DistillationFactory(pictures=pictures_of(cache, "p0"), teachers=(name, name), scales=(3.0,), size=32)
+    scales = ((1.0, 3.0), (2.0, 0.5))
+    factory = DistillationFactory(pictures=pictures_of(cache, "p0"), teachers=(name, name), scales=scales, size=32)
     batch = factory()(np.random.default_rng(0), 4)
-    first = batch.logits[:, 1] - torch.logsumexp(batch.logits[:, [0, 2]], 1)
-    torch.testing.assert_close(batch.extra[:, 0], 3 * first)
-    torch.testing.assert_close(batch.target_margin, 2 * first)
+    first = live_margin(batch.logits.flatten(0, 1), live=1).view(4, 2)
+    torch.testing.assert_close(batch.extra[..., 0], torch.tensor([3.0, 0.5]) * first)
+    counted = torch.stack((first[:, 0], 3 * first[:, 0], 2 * first[:, 1], first[:, 1] / 2), 1)
+    expected = counted.clamp(-SUREST, SUREST).mean(1)
+    torch.testing.assert_close(batch.target, expected.where(batch.labels != NO_FACE, expected.clamp(max=NOTHING)))
 
 
 def test_makers_that_forget_depend_on_their_generator_alone(cache: Path) -> None:
@@ -138,27 +127,69 @@ def test_makers_that_forget_depend_on_their_generator_alone(cache: Path) -> None
 
 
 def test_flip_mirrors_pixels_and_maps_together(producer) -> None:  # type: ignore[no-untyped-def]
-    """A sample is mirrored in all its fields or in none."""
+    """A sample is mirrored in all its fields and views or in none."""
     batch = producer(np.random.default_rng(0), 32)
     turned = flip(batch, torch.Generator().manual_seed(0))
     mirrored = [not torch.equal(a, b) for a, b in zip(batch.middle, turned.middle, strict=True)]
     assert 0 < sum(mirrored) < 32
     for index, is_mirrored in enumerate(mirrored):
-        expected = batch.pixels[index].flip(1) if is_mirrored else batch.pixels[index]
+        expected = batch.pixels[index].flip(2) if is_mirrored else batch.pixels[index]
         assert torch.equal(turned.pixels[index], expected)
 
 
-def test_retone_stays_in_range_and_touches_only_its_share(producer) -> None:  # type: ignore[no-untyped-def]
-    """Re-toned pixels stay within 0-1, the rest of the batch is what the teacher saw."""
+def test_another_camera_is_seen_by_its_share_only(producer) -> None:  # type: ignore[no-untyped-def]
+    """The first pictures are seen through another camera, in every view; the rest is what the teachers saw."""
     batch = producer(np.random.default_rng(0), 8)
     generator = torch.Generator().manual_seed(0)
-    plain = student_pixels(batch, size=32, tone_share=0.0, generator=generator)
-    toned = student_pixels(batch, size=32, tone_share=0.5, generator=generator)
-    assert torch.equal(plain[4:], toned[4:])
-    assert not torch.equal(plain[:4], toned[:4])
-    out = retone(torch.rand((4, 3, 8, 8)), generator)
+    plain = student_pixels(batch, size=32, camera_share=0.0, generator=generator)
+    changed = student_pixels(batch, size=32, camera_share=0.5, generator=generator)
+    assert plain.shape == (16, 3, 32, 32)
+    assert torch.equal(plain[8:], changed[8:])
+    assert not torch.equal(plain[:8], changed[:8])
+    assert float(changed.min()) >= 0
+    assert float(changed.max()) <= 1
+
+
+def test_views_of_one_picture_share_one_light() -> None:
+    """A grey pair takes on one colour, other pairs others."""
+    grey = torch.full((40, 3, 16, 16), 0.5)
+    out = another_camera(grey, torch.Generator().manual_seed(3), views=2).mean((2, 3)).view(20, 2, 3)
+    hue = out / out.sum(2, keepdim=True)
+    assert float((hue[:, 0] - hue[:, 1]).abs().max()) < 0.02
+    assert float(hue[:, 0].std(0).max()) > 0.05
+
+
+def test_retone_stays_in_range() -> None:
+    """Re-toned pixels stay within 0-1."""
+    out = retone(torch.rand((4, 3, 8, 8)), torch.Generator().manual_seed(0))
     assert float(out.min()) >= 0
     assert float(out.max()) <= 1
+
+
+def test_patterns_are_varied_and_hold_no_face() -> None:
+    """Patterns of every kind have the size asked for; cells of any size are among them."""
+    rng = np.random.default_rng(0)
+    made = [pattern(rng, 48) for _ in range(40)]
+    assert {one.shape for one in made} == {(48, 48, 3)}
+    assert len({one.tobytes() for one in made}) == 40
+
+
+def test_further_portraits_never_cross_the_line(tmp_path: Path) -> None:
+    """Those of training people and of unknown ones teach, those of held-out people are left out."""
+    rng, names = np.random.default_rng(0), [f"p{i}" for i in range(20)]
+    split = split_identities(names)
+    further = {"x0": split.train[0], "x1": split.validation[0], "x2": split.test[0], "x3": ""}
+    for name in (*names, *further):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), cv2.resize(rng.integers(0, 256, (16, 16, 3), np.uint8), (60, 60)))
+    persons = tmp_path / "persons.csv"
+    persons.write_text("portrait,person\n" + "".join(f"{a},{b}\n" for a, b in further.items()))
+    cache = prepare_portraits(tmp_path, tmp_path / "c", detect=lambda _: (18.0, 15.0, 42.0, 45.0), further=persons)
+    found = split_portraits(cache)
+    assert found.train == (*split.train, "x0", "x3")
+    assert (found.validation, found.test) == (split.validation, split.test)
+    persons.write_text("name,whose\nx0,p0\n")
+    with pytest.raises(DataError, match="expected CSV with the columns portrait,person"):
+        prepare_portraits(tmp_path, tmp_path / "d", detect=lambda _: None, further=persons)
 
 
 def test_development_samples_are_labelled_held_out_and_seeded(tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from ratta.errors import DataError, InputError
-from ratta.train.judge import Judge, cut
+from ratta.train.inputs import NO_FACE
+from ratta.train.judge import JITTER, NOTHING, TEACHERS_TIGHT, VIEWS, Judge, cut
 from ratta.train.onnx_network import OnnxNetwork, RuntimeNetwork, open_classifier
 from ratta.train.pool import Pictures
-from ratta.train.teachers import OnnxTeacher
+from ratta.train.teachers import OnnxTeacher, live_margin
 
 onnx = pytest.importorskip("onnx")
 
@@ -105,43 +106,50 @@ def test_cut_takes_the_middle_by_an_area_filter() -> None:
     torch.testing.assert_close(cut(ramp, torch.full((1,), 0.5), size=16), ramp[..., 8:24, 8:24], atol=1e-4, rtol=0)
 
 
-def test_each_teacher_sees_its_own_crop(silent_face_file: Path, classifier: Path) -> None:
-    """A teacher of tight crops says of a wide picture what it says of its middle."""
+def test_each_teacher_sees_its_own_crop_wide_and_the_same_tight(silent_face_file: Path, classifier: Path) -> None:
+    """A teacher of tight crops says of a wide picture what it says of its middle; in the tight view all see 1.2."""
     judge = Judge((str(silent_face_file), str(classifier)), size=32)
     teacher = judge.others[0]
     assert isinstance(teacher, OnnxTeacher)
     teacher.size = 32
-    wide = pictures(4, scale=3.0)
-    middle = Pictures(pixels=wide.pixels[:, 24:72, 24:72], labels=wide.labels, scale=torch.full((4,), 1.5))
-    generator = torch.Generator().manual_seed(0)
-    there = judge(wide, generator, zoomed=0.0).extra
-    here = judge(middle, generator, zoomed=0.0).extra
-    torch.testing.assert_close(there, here, atol=2e-2, rtol=0)
+    wide = pictures(4, scale=3.0, size=80)
+
+    def middle(scale: float) -> torch.Tensor:
+        side = round(80 * scale / 3.0)
+        start = (80 - side) // 2
+        inner = wide.pixels[:, start : start + side, start : start + side].permute(0, 3, 1, 2).float()
+        return torch.stack([teacher.opinion(cut(inner, torch.ones(4), size=32)).margin], 1)[:, 0]
+
+    found = judge(wide, torch.Generator().manual_seed(0)).extra[..., 0]
+    torch.testing.assert_close(found[:, 0], middle(1.5), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found[:, 1], middle(1.2), atol=1e-3, rtol=0)
+    assert float((found[:, 0] - found[:, 1]).abs().max()) > 3e-3
 
 
 def test_the_first_teacher_is_asked_in_its_own_colours(silent_face_file: Path) -> None:
     """Pictures of its own size and scale get the verdict that the teacher gives by itself."""
     judge = Judge((str(silent_face_file),), size=32)
     shown = pictures(3, scale=2.7, size=80)
-    batch = judge(shown, torch.Generator().manual_seed(0), zoomed=0.0)
+    batch = judge(shown, torch.Generator().manual_seed(0))
     smooth = cut(shown.pixels.permute(0, 3, 1, 2).float(), torch.ones(3), size=80).permute(0, 2, 3, 1)
     seen = smooth.round().to(torch.uint8)
     expected, backwards = judge.first(seen.numpy()).logits, judge.first(seen.flip(3).numpy()).logits
-    assert float((batch.logits - expected).norm()) < 0.1 * float((backwards - expected).norm())
+    assert float((batch.logits[:, 0] - expected).norm()) < 0.1 * float((backwards - expected).norm())
 
 
 def test_feature_maps_follow_the_students_view(silent_face_file: Path) -> None:
-    """What a zoomed student is to say of a place is what its teacher said of that place."""
+    """What the student is to say of a place in its crop is what its teacher said of that place."""
     judge = Judge((str(silent_face_file),), size=32)
     shown = pictures(4, scale=2.7, size=80)
-    plain = judge(shown, torch.Generator().manual_seed(0), zoomed=0.0)
-    tight = judge(shown, torch.Generator().manual_seed(0), zoomed=1.0)
-    again = torch.Generator().manual_seed(0)
-    torch.rand(4, generator=again)
-    share = (1 / shown.scale) ** torch.rand(4, generator=again)
-    whole = judge.first.network(cut(shown.pixels.permute(0, 3, 1, 2).float(), torch.ones(4), size=80).flip(1)).middle
-    torch.testing.assert_close(tight.middle, cut(whole, share, size=8), atol=1e-3, rtol=0)
-    assert float((tight.middle - plain.middle).abs().max()) > 1e-2
+    found = judge(shown, torch.Generator().manual_seed(0)).middle
+    low, high = JITTER
+    depth = torch.rand((4, 2), generator=torch.Generator().manual_seed(0))
+    shares = (torch.tensor(VIEWS) * low * (high / low) ** depth / 2.7).clamp(max=1)
+    pixels = shown.pixels.permute(0, 3, 1, 2).float()
+    for view, rule in enumerate((2.7, TEACHERS_TIGHT)):
+        seen = torch.full((4,), rule / 2.7)
+        whole = judge.first.network(cut(pixels, seen, size=80).flip(1)).middle
+        torch.testing.assert_close(found[:, view], cut(whole, shares[:, view] / seen, size=8), atol=1e-3, rtol=0)
 
 
 def test_fresh_damage_leaves_no_label(silent_face_file: Path) -> None:
@@ -153,10 +161,32 @@ def test_fresh_damage_leaves_no_label(silent_face_file: Path) -> None:
     assert judge(named, torch.Generator().manual_seed(0), fresh=True).labels.tolist() == [-1] * 4
 
 
-def test_scales_are_one_a_further_teacher(silent_face_file: Path) -> None:
-    """A scale too many is an error and not a broadcast."""
-    with pytest.raises(InputError, match="scales: expected 0"):
-        Judge((str(silent_face_file),), scales=[1.0])
+def test_scales_are_one_a_view_and_teacher(silent_face_file: Path) -> None:
+    """A scale too few is an error and not a broadcast."""
+    with pytest.raises(InputError, match="scales: expected 2 views of 1 teachers"):
+        Judge((str(silent_face_file),), scales=[[1.0]])
+
+
+def test_judged_in_pieces_is_judged(silent_face_file: Path) -> None:
+    """Pieces give every picture its verdict, in order."""
+    judge = Judge((str(silent_face_file),), size=32)
+    shown = pictures(5, scale=2.0)
+    whole = judge(shown, torch.Generator().manual_seed(0))
+    pieces = judge.in_pieces(shown, torch.Generator().manual_seed(0), piece=2)
+    torch.testing.assert_close(pieces.logits, whole.logits, atol=1e-4, rtol=0)
+    assert pieces.pixels.shape == whole.pixels.shape
+
+
+def test_what_has_no_face_in_it_is_never_live(silent_face_file: Path) -> None:
+    """Whatever the teachers say of a pattern, also when it is damaged anew."""
+    judge = Judge((str(silent_face_file),), size=32, scales=[[1e-3], [1e-3]])
+    shown = pictures(6, scale=2.0)
+    nobody = Pictures(pixels=shown.pixels, labels=torch.full((6,), NO_FACE), scale=shown.scale)
+    for fresh in (False, True):
+        batch = judge(nobody, torch.Generator().manual_seed(0), fresh=fresh)
+        assert float(batch.target.max()) <= NOTHING
+        assert batch.labels.tolist() == [NO_FACE] * 6
+    assert float(judge(shown, torch.Generator().manual_seed(0)).target.max()) > NOTHING
 
 
 def test_a_classifier_of_another_kind_is_left_to_the_runtime(classifier: Path, tmp_path: Path) -> None:
@@ -180,17 +210,14 @@ def _same_upper(node) -> None:  # type: ignore[no-untyped-def]
     node.attribute.append(onnx.helper.make_attribute("auto_pad", "SAME_UPPER"))
 
 
-def test_zoomed_student_sees_less_than_its_teachers(silent_face_file: Path) -> None:
-    """A tighter view of the student leaves the verdict as it was, and no view is tighter than the face."""
+def test_the_student_sees_wide_and_tight(silent_face_file: Path) -> None:
+    """The tight view is a part of the wide one, and a picture that is no wider than the face is seen whole in both."""
     judge = Judge((str(silent_face_file),), size=32)
-    wide = pictures(16, scale=2.0)
-    plain = judge(wide, torch.Generator().manual_seed(0), zoomed=0.0)
-    tight = judge(wide, torch.Generator().manual_seed(0), zoomed=1.0)
-    assert torch.equal(plain.logits, tight.logits)
-    changed = (plain.pixels != tight.pixels).flatten(1).any(1)
-    assert int(changed.sum()) >= 15
-    whole = judge(pictures(4, scale=1.0), torch.Generator().manual_seed(0), zoomed=1.0)
-    assert torch.equal(whole.pixels, judge(pictures(4, scale=1.0), torch.Generator(), zoomed=0.0).pixels)
+    batch = judge(pictures(8, scale=3.0), torch.Generator().manual_seed(0))
+    assert batch.pixels.shape == (8, 2, 32, 32, 3)
+    assert (batch.pixels[:, 0] != batch.pixels[:, 1]).flatten(1).any(1).all()
+    whole = judge(pictures(4, scale=0.9), torch.Generator().manual_seed(0))
+    assert torch.equal(whole.pixels[:, 0], whole.pixels[:, 1])
 
 
 def test_opinions_are_brought_to_one_spread(silent_face_file: Path, classifier: Path) -> None:
@@ -198,17 +225,20 @@ def test_opinions_are_brought_to_one_spread(silent_face_file: Path, classifier: 
     teachers = (str(silent_face_file), str(classifier))
     shown = pictures(32, scale=2.7, seed=3)
 
-    def judge_of(scales: list[float]) -> Judge:
+    def judge_of(scales: list[list[float]]) -> Judge:
         judge = Judge(teachers, size=32, scales=scales)
         judge.others[0].size = 32
         return judge
 
     scales = judge_of([]).measure_scales(shown)
     judge = judge_of(scales)
-    batch = judge(shown, torch.Generator().manual_seed(0), zoomed=0.0)
-    first = batch.logits[:, 1] - torch.logsumexp(batch.logits[:, [0, 2]], 1)
-    torch.testing.assert_close(batch.extra.std(0), first.std()[None], rtol=1e-4, atol=0)
-    assert judge.measure_scales(shown) == pytest.approx(scales, rel=1e-4)
+    batch = judge(shown, torch.Generator().manual_seed(0))
+    first = live_margin(batch.logits.flatten(0, 1), live=1).view(32, 2) * judge.scales[:, 0]
+    spread = torch.cat((first, batch.extra[..., 0]), 1).std(0)
+    torch.testing.assert_close(spread, first[:, 0].std().expand(4), rtol=1e-3, atol=0)
+    assert scales[0][0] == 1
+    for again, measured in zip(judge.measure_scales(shown), scales, strict=True):
+        assert again == pytest.approx(measured, rel=1e-3)
 
 
 def test_the_first_teacher_must_have_features(classifier: Path) -> None:
@@ -223,7 +253,7 @@ def test_fresh_damage_changes_what_everybody_sees(silent_face_file: Path) -> Non
     shown = pictures(16, scale=2.0)
 
     def judged(seed: int) -> torch.Tensor:
-        return judge(shown, torch.Generator().manual_seed(seed), fresh=True, zoomed=0.0).logits
+        return judge(shown, torch.Generator().manual_seed(seed), fresh=True).logits
 
     assert torch.equal(judged(1), judged(1))
     assert not torch.equal(judged(1), judged(2))

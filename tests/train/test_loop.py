@@ -40,7 +40,7 @@ def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 def test_training_lowers_the_loss(tmp_path: Path, producer) -> None:  # type: ignore[no-untyped-def]
     """One batch, shown again and again, is learnt."""
-    trainer = tiny_trainer(tmp_path, producer, steps=40, rate=2e-2, matrix_rate=1e-2, tone_share=0.0)
+    trainer = tiny_trainer(tmp_path, producer, steps=40, rate=2e-2, matrix_rate=1e-2, camera_share=0.0)
     batch = producer(np.random.default_rng(2), 8)
     trainer.draw = lambda *_: batch
     trainer.model.fit_standardisation(producer(np.random.default_rng(1), 64))
@@ -110,7 +110,9 @@ def test_curves_are_json(tmp_path: Path, producer) -> None:  # type: ignore[no-u
     """Validation is measured and kept as plain numbers."""
     trainer = tiny_trainer(tmp_path, producer, steps=2)
     trainer.run()
-    assert {"step", "samples", "elapsed_s", "r2", "agreement"} == set(json.loads(json.dumps(trainer.curves))[-1])
+    assert {"step", "samples", "elapsed_s", "r2", "r2_view0", "r2_view1", "agreement"} == set(
+        json.loads(json.dumps(trainer.curves))[-1]
+    )
 
 
 def test_a_budget_is_seconds_or_steps() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from ratta.errors import InputError, TrainingError
 from ratta.simulate import prepare_portraits
-from ratta.train import DistillationPlan, TrainSettings, run, train
+from ratta.train import DistillationPlan, TrainSettings, label, run, train
 from ratta.train.factory import split_identities
 from ratta.train.loop import Loop, load_checkpoint
 
@@ -75,9 +75,10 @@ def test_a_plan_trains_and_resumes_to_the_same_weights(
 
 
 def test_scales_are_measured_and_equal_teachers_need_none(plan: DistillationPlan) -> None:
-    """A second teacher that is the first again is scaled by one."""
-    assert plan.scales == pytest.approx((1.0,), abs=1e-4)
-    assert replace(plan, teachers=plan.teachers[:1]).scales == ()
+    """A second teacher that is the first again is scaled as the first, and the first in the first view by one."""
+    wide, tight = plan.scales
+    assert wide == pytest.approx((1.0, 1.0), abs=1e-3)
+    assert tight[0] == pytest.approx(tight[1], abs=1e-3)
 
 
 def test_weights_of_a_run_with_fewer_teachers_can_be_taken_up(plan: DistillationPlan, tmp_path: Path) -> None:
@@ -87,6 +88,16 @@ def test_weights_of_a_run_with_fewer_teachers_can_be_taken_up(plan: Distillation
     settings = replace(plan.settings, folder=str(tmp_path / "more"))
     train(replace(plan, start=str(tmp_path / "run" / "last.pt"), settings=settings), report=lambda _: None)
     assert load_checkpoint(tmp_path / "more" / "last.pt")["samples"] == 16
+
+
+def test_a_store_is_filled_once_and_learnt_from_without_workers(plan: DistillationPlan, tmp_path: Path) -> None:
+    """`label` judges, a run with no workers only reads, and the teachers are not asked again."""
+    labels = str(tmp_path / "labels")
+    filling = replace(plan, labels=labels, slots=32, workers=1)
+    assert label(filling, report=lambda _: None) == 32
+    written = (tmp_path / "labels" / "pixels.npy").stat().st_mtime_ns
+    train(replace(filling, workers=0), report=lambda _: None)
+    assert (tmp_path / "labels" / "pixels.npy").stat().st_mtime_ns == written
 
 
 @pytest.mark.parametrize(
