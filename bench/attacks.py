@@ -42,8 +42,8 @@ Chosen = tuple[FeatureSession, float]
 class Stage:
     """What an attacker has in hand, and what is held out."""
 
-    def __init__(self, sessions: list[FeatureSession], trial: Trial, *, seed: int) -> None:
-        self.rng, self.trial = np.random.default_rng(seed), trial
+    def __init__(self, sessions: list[FeatureSession], trial: Trial, *, seed: int, count: int) -> None:
+        self.rng, self.trial, self.count = np.random.default_rng(seed), trial, count
         people = self.rng.permutation(sorted({s.person for s in sessions})).tolist()
         kept = set(people[: round(HELD_OUT * len(people))])
         self.held_out = [s for s in sessions if s.person in kept]
@@ -91,7 +91,7 @@ def alternate(stage: Stage) -> Iterator[Chosen]:
 def ramp(stage: Stage) -> Iterator[Chosen]:
     """Attacks that the source finds more and more live, each a few times, between live sessions."""
     ranked = sorted(stage.attacks, key=lambda s: float(np.median(s.logits)))
-    live, times = cycle(stage.live), -(-SESSIONS // (2 * len(ranked)))
+    live, times = cycle(stage.live), -(-stage.count // (2 * len(ranked)))
     return _paced(one for attack in ranked for _ in range(times) for one in (attack, next(live)))
 
 
@@ -103,7 +103,7 @@ def replay_accepted(stage: Stage) -> Iterator[Chosen]:
 
 def drain(stage: Stage) -> Iterator[Chosen]:
     """Spend the budget without a pause; then show attacks between live sessions."""
-    yield from _paced(islice(cycle([*stage.live, *stage.attacks]), 2 * SESSIONS // 3), RUSH_S)
+    yield from _paced(islice(cycle([*stage.live, *stage.attacks]), 2 * stage.count // 3), RUSH_S)
     yield from alternate(stage)
 
 
@@ -111,8 +111,8 @@ def forced_refuse(stage: Stage) -> Iterator[Chosen]:
     """Live sessions, then attacks far from everything the source knows, then attacks as they are."""
     far = 60 * stage.rng.standard_normal(stage.attacks[0].embeddings.shape[1]) / 24
     away = [FeatureSession(s.embeddings + far, s.logits, False, s.species, s.person) for s in stage.attacks]
-    yield from _paced(islice(cycle(stage.live), SESSIONS // 3))
-    yield from _paced(islice(cycle(away), SESSIONS // 3))
+    yield from _paced(islice(cycle(stage.live), stage.count // 3))
+    yield from _paced(islice(cycle(away), stage.count // 3))
     yield from attack_flood(stage)
 
 
@@ -192,20 +192,20 @@ class Thief:
         return bytes(state)
 
 
-def play(attack: str, sessions: list[FeatureSession], model: str) -> dict[str, object]:
+def play(attack: str, sessions: list[FeatureSession], model: str, *, count: int) -> dict[str, object]:
     """Run one attack, and the owner after it."""
     reference, policy = reference_of(model, "wide")
     thief: Thief | None = None
-    found: dict[str, object] = {"attack": attack, "sessions": SESSIONS}
+    found: dict[str, object] = {"attack": attack, "sessions": count}
     granted = 0
     for confirmed in (False, True):
         detector = BettingDrift(reference.drift) if reference.drift else None
         trial = Trial(reference, policy, budget=Budget(watts=2.0, time=FIVE_PERCENT), detector=detector)
-        stage = Stage(sessions, trial, seed=7)
+        stage = Stage(sessions, trial, seed=7, count=count)
         with tempfile.TemporaryDirectory() as folder:
             thief = Thief(attack, Path(folder)) if attack in STATE_ATTACKS else None
             rounds = []
-            for number, (session, pause_s) in enumerate(islice(ATTACKS[attack](stage), SESSIONS), 1):
+            for number, (session, pause_s) in enumerate(islice(ATTACKS[attack](stage), count), 1):
                 trial.answer(session, confirm=False, between_s=pause_s)
                 if thief:
                     thief.after(trial, number)
@@ -274,16 +274,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("features", type=Path)
     parser.add_argument("--model", default="ratta-mnv3s-128")
+    parser.add_argument("--sessions", type=int, default=SESSIONS, help="of each attack")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     sessions, bundle = read_sessions(args.features, "wide"), read_bundle(find_bundle(args.model))
     rows = []
     for attack in ATTACKS:
-        rows.append(play(attack, sessions, args.model))
+        rows.append(play(attack, sessions, args.model, count=args.sessions))
         print(json.dumps(rows[-1]), flush=True)
     note = (
-        f"{SESSIONS:,} sessions of each, development figures on features of one real webcam ({len(sessions)} sessions "
-        f"of {len({s.person for s in sessions})} people, two fifths of them held out), {bundle.name} {bundle.version} "
+        f"{args.sessions:,} sessions of each, development figures on features of one real webcam "
+        f"({len(sessions)} sessions of {len({s.person for s in sessions})} people, two fifths of them held out), {bundle.name} {bundle.version} "
         "at its own thresholds, one order of sessions. Gated evidence, drift "
         f"{'on' if 'drift.source' in bundle.statistics else 'off'}, the budget's 5 %."
     )
