@@ -2,10 +2,10 @@
 
     python bench/adaptation_cost.py [--model ratta-mnv3s-128] [--output bench/results/adaptation]
 
-Times are CPU time, one thread: medians, and for the small ones the least mean of 50 calls in a row, which a busy machine
-disturbs least. What an answer costs more is all that `read` does but for the network. The anchors have learnt 64 sessions then, and an attempt holds its 16 frames. Crops
-are noise around the benchmark's public-domain portrait, and every session is confirmed: costs do not depend on what a
-crop shows. Goals: 60 microseconds, a refit of 10 ms, 1 MB.
+Times are CPU time, one thread: medians, and for the small ones the least mean of 50 calls in a row, which a busy
+machine disturbs least. What an answer costs more is all that `read` does but for the network. The anchors have learnt
+64 sessions then, and an attempt holds its 16 frames. Crops are noise around the benchmark's public-domain portrait, and
+every session is confirmed: costs do not depend on what a crop shows. Goals: 60 microseconds, a refit of 10 ms, 1 MB.
 """
 
 from __future__ import annotations

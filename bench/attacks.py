@@ -284,8 +284,8 @@ def main() -> None:
         print(json.dumps(rows[-1]), flush=True)
     note = (
         f"{args.sessions:,} sessions of each, development figures on features of one real webcam "
-        f"({len(sessions)} sessions of {len({s.person for s in sessions})} people, two fifths of them held out), {bundle.name} {bundle.version} "
-        "at its own thresholds, one order of sessions. Gated evidence, drift "
+        f"({len(sessions)} sessions of {len({s.person for s in sessions})} people, two fifths of them held out), "
+        f"{bundle.name} {bundle.version} at its own thresholds, one order of sessions. Gated evidence, drift "
         f"{'on' if 'drift.source' in bundle.statistics else 'off'}, the budget's 5 %."
     )
     print(markdown(rows, note))
