@@ -121,13 +121,17 @@ def load(
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
-        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known, bundle=bundle), adapt, known),
+        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known, bundle=bundle), adapt, known, policy),
         profile=known,
     )
 
 
 def _adapter(
-    bundle: Bundle, network: Network | Ensemble | Corrected, adapt: bool | Adaptation, profile: CameraProfile | None
+    bundle: Bundle,
+    network: Network | Ensemble | Corrected,
+    adapt: bool | Adaptation,
+    profile: CameraProfile | None,
+    policy: Policy | None,
 ) -> Adapter | None:
     if adapt is False and (profile is None or not profile.anchor):
         return None
@@ -142,6 +146,7 @@ def _adapter(
         adapt if isinstance(adapt, Adaptation) else Adaptation(),
         profile=profile,
         learning=adapt is not False,
+        live_threshold=policy.live_threshold if isinstance(policy, Policy) else None,
     )
 
 

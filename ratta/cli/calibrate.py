@@ -19,8 +19,9 @@ Faces are cut into a temporary folder and deleted again; features and numbers ar
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
