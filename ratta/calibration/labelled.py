@@ -2,8 +2,9 @@
 
 The head may grant, not only deny: it is taken only where people whom it has not seen say that it is better.
 
-1. *Fit.* A ridge logistic head on the whitened embedding, the source's log-odds as offset (`fit_head`). Live counts as
-   much as all attacks together, every species as much as any other, every session as much as any other of its kind.
+1. *Fit.* A ridge logistic head on the whitened embedding and on what whitening leaves out, the source's log-odds as
+   offset (`fit_head`). Live counts as much as all attacks together, every species as much as any other, every session
+   as much as any other of its kind.
 2. *Choose.* By leave-one-person-out: the ridge with the least loss, and the head at all only if it loses less than the
    source with nothing but another threshold.
 3. *Threshold.* For a stated policy, from the scores that people had who were left out.
@@ -51,8 +52,8 @@ class LabelledSession:
     name, person : str
     species : str
         Of an attack; empty for live.
-    z : (n, K) float64
-        Projected embeddings of its frames.
+    embeddings : (n, D) float
+        Of its frames.
     logits : (n,) float64
         Calibrated log-odds of the source.
     """
@@ -60,7 +61,7 @@ class LabelledSession:
     name: str
     person: str
     species: str
-    z: Doubles
+    embeddings: npt.NDArray[np.floating[Any]]
     logits: Doubles
 
     @property
@@ -71,14 +72,50 @@ class LabelledSession:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A correction of the source's log-odds: `logit + z w + b`."""
+    """A correction of the source's log-odds: `logit + embedding @ weight + offset`."""
 
     weight: Doubles
     offset: float
 
     def score(self, session: LabelledSession) -> float:
         """Median corrected log-odds of a session."""
-        return float(np.median(session.logits + session.z @ self.weight + self.offset))
+        return float(np.median(session.logits + session.embeddings @ self.weight + self.offset))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """An affine map of the embedding: its whitened directions, and what they leave out, each of mean square length 1.
+
+    Whitening brings out directions in which the source varies little; what lies outside its few directions can tell
+    this camera's attacks as well.
+
+    Attributes
+    ----------
+    mean : (D,) float64
+    matrix : (K + D, D) float64
+    """
+
+    mean: Doubles
+    matrix: Doubles
+
+    @classmethod
+    def of(cls, sessions: Sequence[LabelledSession], space: Space) -> Features:
+        """Scale both parts by the sessions, whatever their labels."""
+        basis, mean = space.basis.astype(np.float64), space.mean.astype(np.float64)
+        spanned = np.linalg.qr(basis.T)[0]
+        rest = np.eye(len(mean)) - spanned @ spanned.T
+        rows = np.concatenate([one.embeddings for one in sessions]) - mean
+        parts = [part / max(float(np.sqrt(np.mean(((rows @ part.T) ** 2).sum(1)))), 1e-9) for part in (basis, rest)]
+        return cls(mean, np.concatenate(parts))
+
+    def __call__(self, embeddings: npt.NDArray[np.floating[Any]]) -> Doubles:
+        """Map embeddings (n, D) to features (n, K + D)."""
+        return np.asarray((embeddings - self.mean) @ self.matrix.T, np.float64)
+
+    def head(self, weight: Doubles, offset: float) -> Head:
+        """Express a head on features as one on the embedding."""
+        on_embedding = self.matrix.T @ weight
+        return Head(on_embedding, offset - float(on_embedding @ self.mean))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +149,7 @@ def labelled_profile(
     sessions : sequence of LabelledSession
         Of both classes, two or more of each, of three or more people.
     space : Space
-        Where `z` lives.
+        In which the source's embeddings are white.
     model_sha256 : str
         Of the bundle.
     live_logit : float
@@ -128,7 +165,8 @@ def labelled_profile(
         If something is missing: the message says what.
     """
     check(sessions, live_logit)
-    ridge, scores, losses = choose_ridge(sessions)
+    features = Features.of(sessions, space)
+    ridge, scores, losses = choose_ridge(sessions, features)
     moved = choose_threshold(_score_set(sessions, scores), policy=policy, origin="people left out").value
     if not np.isfinite(moved):
         raise DataError(f"labelled profile: expected a policy that these sessions can meet, got {policy!r}")
@@ -139,11 +177,11 @@ def labelled_profile(
         report["why_not"] = _why_not(losses, report)
     if report["why_not"]:
         return Labelled(None, report)
-    head = fit(sessions, ridge)
+    head = fit(sessions, features, ridge)
     # The engine's thresholds stay: what is learnt moves the scores to where the live threshold is theirs.
     arrays: dict[str, npt.NDArray[Any]] = {
-        "head.weight": (space.basis.T @ head.weight).astype(np.float32),
-        "head.offset": np.array(head.offset - head.weight @ (space.basis @ space.mean) - moved + live_logit),
+        "head.weight": head.weight.astype(np.float32),
+        "head.offset": np.array(head.offset - moved + live_logit),
     }
     profile = CameraProfile(model_sha256=model_sha256, level=0.0, anchor={}, head=arrays, made_from=report)
     return Labelled(profile, report)
@@ -172,7 +210,7 @@ def check(sessions: Sequence[LabelledSession], live_logit: float) -> None:
             f"{len(everybody)} ({len(people[True])} live, {len(people[False])} attacked): one is no sample"
         )
     for one in sessions:
-        if not len(one.z) or not (np.isfinite(one.z).all() and np.isfinite(one.logits).all()):
+        if not len(one.logits) or not (np.isfinite(one.embeddings).all() and np.isfinite(one.logits).all()):
             raise DataError(f"labelled profile: session {one.name}: expected frames with finite features, got others")
     source = _score_set(sessions, [float(np.median(one.logits)) for one in sessions])
     agreement, (low, high) = auc(source), _auc_interval(source)
@@ -192,16 +230,16 @@ def _auc_interval(scores: ScoreSet) -> tuple[float, float]:
     return float(above.mean()) - half, float(above.mean()) + half
 
 
-def fit(sessions: Sequence[LabelledSession], ridge: float) -> Head:
+def fit(sessions: Sequence[LabelledSession], features: Features, ridge: float) -> Head:
     """Fit the head to sessions, or, with an infinite ridge, nothing but its intercept."""
-    lengths = [len(one.z) for one in sessions]
+    lengths = [len(one.logits) for one in sessions]
     weights = np.repeat(session_weights(sessions) / np.array(lengths), lengths)
     is_live = np.repeat([one.is_live for one in sessions], lengths)
-    z, logits = np.concatenate([one.z for one in sessions]), np.concatenate([one.logits for one in sessions])
+    embeddings, logits = (np.concatenate([getattr(one, name) for one in sessions]) for name in ("embeddings", "logits"))
     if np.isinf(ridge):
-        _, offset = fit_head(np.zeros((len(z), 1)), logits, is_live, weights, ridge=1.0)
-        return Head(np.zeros(z.shape[1]), offset)
-    return Head(*fit_head(z, logits, is_live, weights, ridge=ridge))
+        _, offset = fit_head(np.zeros((len(logits), 1)), logits, is_live, weights, ridge=1.0)
+        return Head(np.zeros(embeddings.shape[1]), offset)
+    return features.head(*fit_head(features(embeddings), logits, is_live, weights, ridge=ridge))
 
 
 def session_weights(sessions: Sequence[LabelledSession]) -> Doubles:
@@ -213,12 +251,14 @@ def session_weights(sessions: Sequence[LabelledSession]) -> Doubles:
     return np.asarray(weights / weights.sum())
 
 
-def choose_ridge(sessions: Sequence[LabelledSession]) -> tuple[float, list[float], dict[str, float]]:
+def choose_ridge(
+    sessions: Sequence[LabelledSession], features: Features
+) -> tuple[float, list[float], dict[str, float]]:
     """Choose by leave-one-person-out: the ridge, everybody's score under it, and every candidate's loss.
 
     Only `inf`, nothing but an intercept, is the source with another threshold.
     """
-    tried = {ridge: left_out_scores(sessions, ridge) for ridge in (*RIDGES, np.inf)}
+    tried = {ridge: left_out_scores(sessions, features, ridge) for ridge in (*RIDGES, np.inf)}
     weights = session_weights(sessions)
     is_live = np.array([one.is_live for one in sessions])
     losses = {ridge: _loss(np.array(scores), is_live, weights) for ridge, scores in tried.items()}
@@ -234,11 +274,11 @@ def _loss(scores: Doubles, is_live: npt.NDArray[np.bool_], weights: Doubles) -> 
     return float((weights * (np.logaddexp(0, margins) - is_live * margins)).sum())
 
 
-def left_out_scores(sessions: Sequence[LabelledSession], ridge: float) -> list[float]:
+def left_out_scores(sessions: Sequence[LabelledSession], features: Features, ridge: float) -> list[float]:
     """Score everybody's sessions under a head that was fitted to everybody else's."""
     scores = [0.0] * len(sessions)
     for person in dict.fromkeys(one.person for one in sessions):
-        head = fit([one for one in sessions if one.person != person], ridge)
+        head = fit([one for one in sessions if one.person != person], features, ridge)
         for index, one in enumerate(sessions):
             if one.person == person:
                 scores[index] = head.score(one)
