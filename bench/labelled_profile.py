@@ -26,7 +26,7 @@ import numpy as np
 
 from ratta.adaptation.source import SourceReference, Space
 from ratta.bundle import find_bundle, read_bundle
-from ratta.calibration.labelled import Features, Head, LabelledSession, choose_ridge, fit, labelled_profile
+from ratta.calibration.labelled import Features, Head, LabelledSession, fit, labelled_profile
 from ratta.errors import DataError
 from ratta.metrics import ScoreSet, apcer_by_species, choose_threshold, eer, paired_difference
 from ratta.records import logit
@@ -109,8 +109,7 @@ def learning_curve(sessions: Sequence[LabelledSession], space: Space) -> dict[st
         for seed in range(DRAWS):
             chosen, tested = drawn(sessions, count, np.random.default_rng(seed))
             features = Features.of(chosen, space)
-            ridge, _, _ = choose_ridge(chosen, features)
-            head = fit(chosen, features, ridge)
+            head = fit(chosen, features)
             ours.append(figures(scored(tested, [head.score(one) for one in tested])))
             source.append(figures(scored(tested, source_scores(tested))))
         found[f"{count}+{count}"] = {"head": mean_figures(ours), "source": mean_figures(source)}
