@@ -1,6 +1,6 @@
 """Give a model drift statistics of simulated people: the source camera, and the mild changes of it.
 
-    python bench/with_drift.py PORTRAITS OUTPUT [--model ratta-mnv3s-128] [--camera flagship] [--sessions 2]
+    python bench/with_drift.py PORTRAITS OUTPUT [--model ratta-mnv3s-128] [--camera flagship] [--people 0.1]
 
 PORTRAITS is a prepared folder (`ratta train` makes it). The people are those whom training keeps for validation. The
 model's thresholds stay as they are; its space and prototypes are measured anew, on every other session, and drift on
@@ -31,16 +31,16 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--model", default="ratta-mnv3s-128")
     parser.add_argument("--camera", default="flagship")
-    parser.add_argument("--sessions", type=int, default=2, help="of each person and species")
+    parser.add_argument("--people", type=float, default=0.1, help="share of the portraits, 0.1 at most")
     args = parser.parse_args()
     engine = ratta.load(args.model)
     domain = SimulatedDomain(
         kind="simulated",
         portraits=args.portraits,
-        people=(0.0, 0.1),
+        people=(0.0, args.people),
         cameras=(args.camera,),
-        sessions=args.sessions,
         frames=4,
+        frame_size=(208, 208),
         every=3,
         seed=7,
     )

@@ -36,6 +36,7 @@ def make_adapter(
     *,
     profile: CameraProfile | None = None,
     learning: bool = True,
+    live_threshold: float | None = None,
 ) -> Controller:
     """Make what adapts a bundle's model.
 
@@ -49,6 +50,8 @@ def make_adapter(
         Of the camera that the engine will see.
     learning : bool
         Whether anything is learnt; without it the profile's anchor stays as it is.
+    live_threshold : float, optional
+        Of the policy; by default the bundle's.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def make_adapter(
     adapter = Controller(
         network,
         reference,
-        live_logit=logit(bundle.calibration.live_threshold),
+        live_logit=logit(bundle.calibration.live_threshold if live_threshold is None else live_threshold),
         budget=Budget(
             watts=settings.watts,
             time=settings.time or allowance_for(inference_ms),

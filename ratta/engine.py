@@ -100,6 +100,8 @@ def load(
     >>> engine.score(np.full((480, 640, 3), 127, np.uint8)).reason
     <Reason.NO_FACE: 'no face'>
     """
+    if detector is not None and (isinstance(detector, type) or not callable(getattr(detector, "detect", None))):
+        raise InputError(f"detector: expected an object with detect(frame, *, color), got {detector!r:.80}")
     bundle = read_bundle(find_bundle(model), sha256=sha256)
     bundle = _with_crops(bundle, crops)
     opened = [open_graph(one.graph, runtime=runtime, threads=threads) for one in bundle.members or (bundle,)]
@@ -119,13 +121,17 @@ def load(
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
-        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known, bundle=bundle), adapt, known),
+        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known, bundle=bundle), adapt, known, policy),
         profile=known,
     )
 
 
 def _adapter(
-    bundle: Bundle, network: Network | Ensemble | Corrected, adapt: bool | Adaptation, profile: CameraProfile | None
+    bundle: Bundle,
+    network: Network | Ensemble | Corrected,
+    adapt: bool | Adaptation,
+    profile: CameraProfile | None,
+    policy: Policy | None,
 ) -> Adapter | None:
     if adapt is False and (profile is None or not profile.anchor):
         return None
@@ -140,6 +146,7 @@ def _adapter(
         adapt if isinstance(adapt, Adaptation) else Adaptation(),
         profile=profile,
         learning=adapt is not False,
+        live_threshold=policy.live_threshold if isinstance(policy, Policy) else None,
     )
 
 

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ratta import bundle
-from ratta.errors import BundleError
+from ratta.bundle import npz_bytes
+from ratta.errors import BundleError, InputError
 from ratta.outputs import replace_file
 from ratta.records import as_float
+from ratta.untrusted import MAX_MANIFEST_BYTES, read_arrays, read_file, read_object, read_verified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,18 +78,15 @@ def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = 
         If a file is missing or altered, or the profile belongs to another model.
     """
     folder = Path(folder)
-    raw = bundle._read_file(folder, MANIFEST)
+    if not isinstance(sha256, str | None):
+        raise InputError(f"sha256: expected 64 hex digits, got {sha256!r:.80}")
+    raw = read_file(folder / MANIFEST, limit=MAX_MANIFEST_BYTES)
     digest = hashlib.sha256(raw).hexdigest()
     if sha256 is not None and digest != sha256.lower():
         raise BundleError(
             f"{folder / MANIFEST}: expected the pinned SHA-256 {sha256}, got {digest}; restore the profile"
         )
-    try:
-        manifest = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{folder / MANIFEST}: expected JSON, got: {error}") from error
-    if not isinstance(manifest, dict):
-        raise BundleError(f"{folder / MANIFEST}: expected a mapping, got {type(manifest).__name__}")
+    manifest = read_object(raw, where=folder / MANIFEST)
     level, made_from = as_float(manifest.get("level")), manifest.get("made_from")
     if manifest.get("format") != FORMAT or not 0 <= level <= 1 or not isinstance(made_from, dict):
         raise BundleError(
@@ -100,8 +98,7 @@ def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = 
             f"{folder / MANIFEST}: expected a profile of the model {model_sha256[:12]}, got one of "
             f"{str(manifest.get('model_sha256'))[:12]}; calibrate this model on this camera"
         )
-    content = bundle._verified(folder, ARRAYS, {"sha256": manifest.get("arrays_sha256")})
-    arrays = bundle._arrays({ARRAYS: content}, folder, ARRAYS)
+    arrays = read_arrays(read_verified(folder / ARRAYS, sha256=manifest.get("arrays_sha256")), where=folder / ARRAYS)
     head = {name: array for name, array in arrays.items() if name.startswith("head.")}
     return CameraProfile(
         model_sha256=model_sha256,
@@ -122,7 +119,7 @@ def write_profile(folder: str | Path, profile: CameraProfile) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    content = bundle._npz_bytes({**profile.anchor, **profile.head})
+    content = npz_bytes({**profile.anchor, **profile.head})
     replace_file(folder / ARRAYS, content)
     manifest = {
         "format": FORMAT,

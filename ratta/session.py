@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from threading import Lock
+from threading import get_ident
 from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
 from ratta.decision import Judge, Policy
@@ -54,29 +54,31 @@ class Host(Protocol):
 
 
 class Turn:
-    """Lets one call at a time into an engine, and says so where two meet.
+    """Lets one thread at a time into an engine, and says so where two meet.
+
+    A call inside a call of the same thread, as from a signal's handler, is let in.
 
     Examples
     --------
     >>> turn = Turn()
-    >>> with turn, turn:  # doctest: +ELLIPSIS
-    ...     pass
-    Traceback (most recent call last):
-    ratta.errors.InputError: engine: expected one call at a time, got a second before the first had answered; ...
+    >>> with turn:
+    ...     answer = "given"
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._owner: int | None = None
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
+        me, owner = get_ident(), self._owner
+        if owner not in (None, me):
             raise InputError(
-                "engine: expected one call at a time, got a second before the first had answered; "
-                "give each thread its own"
+                "engine: expected one thread at a time, got a second one before the first was answered; "
+                "give each thread an engine of its own"
             )
+        self._owner = me  # no lock: an exception that a signal raises here must not shut the engine for ever
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self._owner = None
 
 
 class Session:

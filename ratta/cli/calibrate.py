@@ -43,7 +43,7 @@ from ratta.calibration import (
 from ratta.data import CORPORA, read_live, separate
 from ratta.engine import open_graph
 from ratta.errors import DataError, InputError, MissingExtraError, did_you_mean
-from ratta.files import printable, read_text
+from ratta.files import read_text
 from ratta.inference import Network
 from ratta.outputs import check_outputs
 from ratta.profile import FILES as PROFILE_FILES
@@ -237,7 +237,7 @@ def told(made_from: Mapping[str, Any]) -> str:
 def make_model(args: argparse.Namespace) -> int:
     """Read the model, cut the data, calibrate, write."""
     from ratta.evaluate.domains import prepare_pool
-    from ratta.evaluate.sessions import pool_skipped, read_pool
+    from ratta.evaluate.sessions import read_pool
 
     parts = read_parts(args.model, crop_scale=args.crop_scale)
     parts = replace(parts, name=args.name or args.output.name, version=args.version)
@@ -246,7 +246,7 @@ def make_model(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="ratta-calibrate-") as scratch:
         domain = domain_of(args, Path(scratch))
         place = prepare_pool(domain, parts.contract, Path(scratch) / "pools", progress=True)
-        pool, skipped = read_pool(place), pool_skipped(place)
+        pool = read_pool(place)
         bundle, figures = calibrated(
             parts,
             samples_of(pool),
@@ -257,7 +257,6 @@ def make_model(args: argparse.Namespace) -> int:
             spoof_policy=args.spoof_policy,
         )
     made = bundle.calibration
-    say_skipped(skipped)
     print(f"{args.output}: live from {made.live_threshold:.4f} on, spoof up to {made.spoof_threshold:.4f}")
     print(f"temperature {made.temperature:.3f}, bias {made.bias:.3f}; {made.origin}")
     print(f"AUC of the network on these {figures.samples} crops of {figures.subjects} people: {figures.auc.value:.3f}")
@@ -265,14 +264,6 @@ def make_model(args: argparse.Namespace) -> int:
     if "drift.source" not in bundle.statistics:
         print("fewer than 100 sessions: adaptation will take every camera for changed")
     return 0
-
-
-def say_skipped(skipped: Sequence[str], *, shown: int = 10) -> None:
-    """Name the files that could not be read."""
-    if skipped:
-        print(f"{len(skipped)} files could not be read; their frames count as refused:", file=sys.stderr)
-        for reason in skipped[:shown]:
-            print(f"  {printable(reason)}", file=sys.stderr)
 
 
 def _read_of(model: str) -> tuple[Path, ...]:
