@@ -270,7 +270,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.data.is_dir() or not args.peers.is_dir():
         print(f"SKIPPED: {args.data} or {args.peers} is not here; nothing was measured", file=sys.stderr)
         return 0
-    faces = read_faces(args.data, args.peers / "face-antispoof-onnx" / "yunet.onnx", subjects_of(args.subjects))[:: args.every]
+    detector = args.peers / "face-antispoof-onnx" / "yunet.onnx"
+    faces = read_faces(args.data, detector, subjects_of(args.subjects))[:: args.every]
     results: dict[str, Any] = {}
     for peer in PEERS:
         with tempfile.TemporaryDirectory(prefix="wrap-") as scratch:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Doubles = npt.NDArray[np.float64]
 
 RIDGE = 3e-4
-"""With weights that sum to 1 and features of mean square length 2; choosing it anew each time costs more than it gains."""
+"""With weights that sum to 1 and features of mean square length 2; choosing it each time cost more than it gained."""
 LEAST_SESSIONS = 2
 LEAST_PEOPLE = 3
 ODD = 4.0
