@@ -32,7 +32,7 @@ from ratta.metrics import ScoreSet, apcer_by_species, choose_threshold, eer, pai
 from ratta.records import logit
 
 COUNTS = (2, 5, 10, 20)
-DRAWS, REFUSAL_DRAWS, OTHER_DRAWS = 8, 200, 30
+DRAWS, REFUSAL_DRAWS, OTHER_DRAWS = 8, 200, 60
 CROPS = {"wide": ("wide",), "wide + tight": ("wide", "tight")}
 PEOPLE_TRAINED = 8
 

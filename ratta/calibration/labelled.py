@@ -9,8 +9,8 @@ The head may grant, not only deny: it is taken only where people whom it has not
    threshold.
 3. *Threshold.* For a stated policy, from the scores that people had who were left out.
 4. *Judge.* Everybody's verdicts with head and threshold made of the others, against the source at its own threshold:
-   taken only if the worst species' APCER does not rise and the ACER falls with an interval (bootstrap over people)
-   clear of zero.
+   taken only if it ranks them better than chance, the worst species' APCER does not rise, and the ACER falls below that
+   of the source with another threshold, and below the source's with an interval (bootstrap over people) clear of zero.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 
 from ratta.calibration.head import fit_head
 from ratta.errors import DataError
-from ratta.metrics import ScoreSet, auc, choose_threshold, clopper_pearson, count, paired_difference
+from ratta.metrics import ScoreSet, choose_threshold, clopper_pearson, count, paired_difference
 from ratta.profile import CameraProfile
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ LEAST_SESSIONS = 2
 LEAST_PEOPLE = 3
 ODD = 4.0
 """Log-odds against its label from which a session is named: look whether it is labelled right."""
-LIVE = "live"
+CHANCE = 0.6
+"""A left-out AUC must lie above it with 95 % confidence."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,8 +176,10 @@ def labelled_profile(
     margins = _margins_left_out(sessions, scores, policy)
     report = _report(sessions, margins, live_logit, policy, seed) | {"ridge": RIDGE, "loss": losses}
     report["look_at"] = _contradicting(sessions, scores)
-    if not report["why_not"]:
-        report["why_not"] = _why_not(losses, report)
+    report["auc"] = [round(value, 4) for value in _auc(_score_set(sessions, scores))]
+    plain = _margins_left_out(sessions, left_out_scores(sessions, features, np.inf), policy)
+    report["acer_of_threshold_alone"] = round(float(count(_score_set(sessions, plain), 0.0).total().acer), 4)
+    report["why_not"] = _why_not(losses, report)
     if report["why_not"]:
         return Labelled(None, report)
     head = fit(sessions, features)
@@ -215,7 +218,7 @@ def check(sessions: Sequence[LabelledSession], live_logit: float) -> None:
         if not len(one.logits) or not (np.isfinite(one.embeddings).all() and np.isfinite(one.logits).all()):
             raise DataError(f"labelled profile: session {one.name}: expected frames with finite features, got others")
     source = _score_set(sessions, [float(np.median(one.logits)) for one in sessions])
-    agreement, (low, high) = auc(source), _auc_interval(source)
+    agreement, low, high = _auc(source)
     if high < 0.5:
         raise DataError(
             f"labelled profile: expected labels that the model agrees with more often than not, got an AUC of "
@@ -223,13 +226,14 @@ def check(sessions: Sequence[LabelledSession], live_logit: float) -> None:
         )
 
 
-def _auc_interval(scores: ScoreSet) -> tuple[float, float]:
-    """95 % interval of the AUC by the placements of each session (DeLong et al. 1988)."""
+def _auc(scores: ScoreSet) -> tuple[float, float, float]:
+    """AUC and its 95 % interval by the placements of each session (DeLong et al. 1988)."""
     live, attack = scores.live_scores[scores.is_live][:, None], scores.live_scores[~scores.is_live]
     above = (live > attack) + 0.5 * (live == attack)
     spread = above.mean(1).var(ddof=1) / len(live) + above.mean(0).var(ddof=1) / len(attack)
     half = 1.96 * max(float(np.sqrt(spread)), 0.5 / min(len(live), len(attack)))
-    return float(above.mean()) - half, float(above.mean()) + half
+    value = float(above.mean())
+    return value, value - half, value + half
 
 
 def fit(sessions: Sequence[LabelledSession], features: Features, ridge: float = RIDGE) -> Head:
@@ -247,7 +251,7 @@ def fit(sessions: Sequence[LabelledSession], features: Features, ridge: float = 
 def session_weights(sessions: Sequence[LabelledSession]) -> Doubles:
     """Return weights that sum to 1: half for live, half shared alike by the species, within each by the sessions."""
     counts = Counter(one.species for one in sessions)
-    attacks = max(1, len(counts) - (LIVE in counts or "" in counts))
+    attacks = max(1, len(counts) - ("" in counts))
     share = {kind: (0.5 if kind == "" else 0.5 / attacks) / number for kind, number in counts.items()}
     weights = np.array([share[one.species] for one in sessions])
     return np.asarray(weights / weights.sum())
@@ -331,13 +335,22 @@ def _report(
         "bpcer_interval_95": [round(low, 4), round(high, 4)],
         "acer_difference": [round(v, 4) for v in (difference.acer.value, difference.acer.low, difference.acer.high)],
         "worst_apcer_difference": round(difference.apcer.value, 4),
-        "why_not": "",
     }
 
 
 def _why_not(losses: dict[str, float], report: dict[str, Any]) -> str:
     """Say why a head is not taken; empty where it is."""
-    value, _, high = report["acer_difference"]
+    (value, _, high), (ranked, low, _) = report["acer_difference"], report["auc"]
+    alone, ours = report["acer_of_threshold_alone"], report["profile"]["acer"]
+    if low <= CHANCE:
+        return (
+            f"the head ranks people left out with an AUC of {ranked:.2f}, at least {low:.2f} with 95 % confidence: too "
+            "near to chance; are the labels right, and are there enough sessions?"
+        )
+    if ours >= alone:
+        return (
+            f"the model with another threshold reaches an ACER of {alone:.3f} on people left out, the head {ours:.3f}"
+        )
     if losses["head"] >= losses["source"]:
         return "on people left out, the head predicts no better than the source with another threshold"
     if report["worst_apcer_difference"] > 0:
