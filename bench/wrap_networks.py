@@ -32,7 +32,7 @@ from ratta.contract import Contract
 from ratta.inference import Network, OrtSession
 from ratta.metrics import ScoreSet, auc, bootstrap_statistic
 from ratta.records import Box
-from ratta.wrap import Examples, Foreign, Wishes, read_foreign, simulated_examples, wrap
+from ratta.wrap import Examiner, Examples, Foreign, Wishes, examine, read_foreign, simulated_examples, wrap
 from ratta.wrap.examples import crop_of
 
 Pixels = NDArray[np.uint8]
@@ -136,7 +136,7 @@ def measured(peer: Peer, path: Path, faces: Sequence[Face], folder: Path) -> dic
     made = wrap(foreign, peer.wishes, shipped, folder=folder, trust=True)
     took_s = time.perf_counter() - began
     crops = [crop_of(face.rgb, Box(*face.box), rule) for face in faces]
-    own = Examples(crops[::4], np.array([face.live for face in faces[::4]]), "captures of one's own")
+    own = Examples(crops[::8], np.array([face.live for face in faces[::8]]), "captures of one's own")
     bundle = read_bundle(folder)
     network = Network(OrtSession(bundle.graph), bundle.contract)
     theirs = own_runtime(path)
@@ -163,7 +163,7 @@ def measured(peer: Peer, path: Path, faces: Sequence[Face], folder: Path) -> dic
         "crops compared": len(compared),
         "auc": [round(found.value, 4), round(found.low, 4), round(found.high, 4)],
         "published": peer.published,
-        "swaps": swaps(peer, foreign, {"shipped pictures": shipped, "labelled captures": own}, folder),
+        "swaps": swaps(peer, foreign, {"shipped pictures": shipped, "labelled captures": own}),
         "overhead": overhead(folder, network, crops[0]),
     }
 
@@ -172,7 +172,7 @@ def _range(contract: Contract) -> str:
     return {255.0: "0-1", 1.0: "0-255"}.get(contract.input.std[0], "other")
 
 
-def swaps(peer: Peer, foreign: Foreign, examples: dict[str, Examples], folder: Path) -> dict[str, Any]:
+def swaps(peer: Peer, foreign: Foreign, examples: dict[str, Examples]) -> dict[str, Any]:
     """Claim one thing wrong at a time, and everything right, and see what `wrap` says of each claim."""
     count = len(foreign.outputs) and 3 if "Silent" in peer.name else 2
     order = ["attack"] if count == 2 else ["print", "replay"]
@@ -190,10 +190,12 @@ def swaps(peer: Peer, foreign: Foreign, examples: dict[str, Examples], folder: P
     }
     table: dict[str, Any] = {}
     for origin, shown in examples.items():
+        scores = foreign.scores()
+        examiner = Examiner(foreign, scores=scores, kind=foreign.kind(scores), examples=shown)
         for what, wishes in claims.items():
-            made = wrap(foreign, wishes, shown, folder=folder.with_name("scrap"))
-            named = [one.what for one in made.findings if one.swapped]
-            weights = {one.what: round(one.weight, 2) for one in made.findings}
+            _, findings = examine(foreign, wishes, examiner)
+            named = [one.what for one in findings if one.swapped]
+            weights = {one.what: round(one.weight, 2) for one in findings}
             table.setdefault(what, {})[origin] = {"named": named, "weights": weights}
     return table
 

@@ -14,7 +14,7 @@ from ratta.decision import Policy
 from ratta.errors import InputError, StateError
 from ratta.inference import NumpySession, OrtSession, WebSession
 from ratta.lockout import Lockout
-from ratta.networks import open_network
+from ratta.networks import corrected, open_network
 from ratta.perception import BlazeFace, Perception, QualityLimits
 from ratta.records import Reason, Refusal, Score, as_float, as_time
 from ratta.session import Session, Turn, as_box
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from ratta.adaptation.budget import PowerState
     from ratta.adapter import Adapter
     from ratta.bundle import Bundle
-    from ratta.inference import Ensemble, Network
+    from ratta.inference import Corrected, Ensemble, Network
     from ratta.inference import Session as GraphSession
     from ratta.perception import FaceDetector
+    from ratta.profile import CameraProfile
     from ratta.records import Decision
     from ratta.session import BoxLike
 
@@ -84,7 +85,8 @@ def load(
     adapt : bool or Adaptation
         Whether the engine adapts to its camera, and how; call `engine.idle` then. Off by default.
     profile : path, optional
-        A camera profile (`ratta calibrate --live`): what live faces look like on this camera. It can only deny.
+        A camera profile. Of live sessions (`ratta calibrate --live`): what live faces look like on this camera; it can
+        only deny. Of labelled ones (`--data`): a correction of the model's scores, which may also grant.
 
     Raises
     ------
@@ -98,10 +100,17 @@ def load(
     >>> engine.score(np.full((480, 640, 3), 127, np.uint8)).reason
     <Reason.NO_FACE: 'no face'>
     """
+    if detector is not None and (isinstance(detector, type) or not callable(getattr(detector, "detect", None))):
+        raise InputError(f"detector: expected an object with detect(frame, *, color), got {detector!r:.80}")
     bundle = read_bundle(find_bundle(model), sha256=sha256)
     bundle = _with_crops(bundle, crops)
     opened = [open_graph(one.graph, runtime=runtime, threads=threads) for one in bundle.members or (bundle,)]
     graph = tuple(opened) if bundle.members else opened[0]
+    known = None
+    if profile is not None:
+        from ratta.profile import read_profile
+
+        known = read_profile(profile, model_sha256=bundle.sha256)
     if detector is None:
         detector = BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
     return Engine(
@@ -112,18 +121,22 @@ def load(
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
-        adapter=_adapter(bundle, open_network(bundle, graph), adapt, profile),
+        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known, bundle=bundle), adapt, known, policy),
+        profile=known,
     )
 
 
 def _adapter(
-    bundle: Bundle, network: Network | Ensemble, adapt: bool | Adaptation, profile: str | Path | None
+    bundle: Bundle,
+    network: Network | Ensemble | Corrected,
+    adapt: bool | Adaptation,
+    profile: CameraProfile | None,
+    policy: Policy | None,
 ) -> Adapter | None:
-    if adapt is False and profile is None:
+    if adapt is False and (profile is None or not profile.anchor):
         return None
     from ratta.adaptation import Adaptation  # whoever does not adapt does not pay for its import
     from ratta.assembly import make_adapter
-    from ratta.profile import read_profile
 
     if not isinstance(adapt, bool | Adaptation):
         raise InputError(f"adapt: expected True, False or an Adaptation, got {adapt!r:.80}")
@@ -131,8 +144,9 @@ def _adapter(
         bundle,
         network,
         adapt if isinstance(adapt, Adaptation) else Adaptation(),
-        profile=None if profile is None else read_profile(profile, model_sha256=bundle.sha256),
+        profile=profile,
         learning=adapt is not False,
+        live_threshold=policy.live_threshold if isinstance(policy, Policy) else None,
     )
 
 
@@ -170,6 +184,8 @@ class Engine:
         As in `load`.
     adapter : Adapter, optional
         Answers and learns in the place of the graph; `ratta.assembly.make_adapter` makes one.
+    profile : CameraProfile, optional
+        Its head, if it has one, corrects what the graph says.
 
     Raises
     ------
@@ -188,6 +204,7 @@ class Engine:
         max_attempts: int = 5,
         lockout_s: float = 60.0,
         adapter: Adapter | None = None,
+        profile: CameraProfile | None = None,
     ) -> None:
         if not isinstance(policy, Policy | None) or not isinstance(limits, QualityLimits | None):
             raise InputError(f"policy, limits: expected a Policy and QualityLimits, got {policy!r} and {limits!r}")
@@ -201,7 +218,7 @@ class Engine:
         self.max_attempts = max_attempts
         self.lockout_s = lockout_s
         self._adapter = adapter
-        self._network = open_network(bundle, graph)
+        self._network = corrected(open_network(bundle, graph), profile, bundle=bundle)
         self._detector = detector
         self._perception = self.new_perception()
         self.reset()
@@ -365,7 +382,7 @@ class Engine:
         return Perception(detector=self._detector, crops=self.bundle.crops, limits=self.limits)
 
     @property
-    def network(self) -> Network | Ensemble:
+    def network(self) -> Network | Ensemble | Corrected:
         """The network that answers."""
         return self._network
 

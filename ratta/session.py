@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ratta.adapter import Adapter, AttemptHandle
-    from ratta.inference import Ensemble, Network
+    from ratta.inference import Corrected, Ensemble, Network
     from ratta.records import Pixels, Reading
 
     BoxLike = Box | tuple[float, float, float, float]
@@ -34,7 +34,7 @@ class Host(Protocol):
     policy: Policy
 
     @property
-    def network(self) -> Network | Ensemble:
+    def network(self) -> Network | Ensemble | Corrected:
         """The network that answers where nothing adapts."""
 
     @property

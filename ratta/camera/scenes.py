@@ -88,6 +88,7 @@ def _bgr(
         box=box,
         medium=medium,
         edges=None if medium is None else True,
+        plain=True,
     )
     for t_seconds, rgb in stream:
         yield t_seconds, np.ascontiguousarray(rgb[..., ::-1])

@@ -34,12 +34,16 @@ class SourceFrame:
     frame_bgr : (H, W, 3) uint8
     name : str
         The picture's file name; of a stream, the stream's.
+    scale : (x, y)
+        From positions in the file or the stream to positions in `frame_bgr`: large frames are scaled down, pixels that
+        are not square made so.
     """
 
     index: int
     t_seconds: float
     frame_bgr: npt.NDArray[np.uint8]
     name: str
+    scale: tuple[float, float] = (1.0, 1.0)
 
     def __repr__(self) -> str:
         return short_repr(self)

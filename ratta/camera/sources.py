@@ -16,7 +16,7 @@ from ratta.errors import InputError
 from ratta.files import printable
 from ratta.media.formats import format_of
 from ratta.media.opencv import opencv
-from ratta.media.picture import OTHER_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, list_folder, read_picture
+from ratta.media.picture import OTHER_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, list_folder, read_scaled
 from ratta.media.video import MAX_FPS, MAX_LOST, TIMELESS_SUFFIXES, VideoReader, open_video
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Pictures(FrameSource):
         if self._index >= len(self.files):
             raise StopIteration
         path = self.files[self._index]
-        return SourceFrame(self._index, math.nan, read_picture(path, max_pixels=MAX_PIXELS), path.name)
+        picture, scale = read_scaled(path, max_pixels=MAX_PIXELS)
+        return SourceFrame(self._index, math.nan, picture, path.name, (scale, scale))
 
     @property
     def current(self) -> Path:
@@ -92,7 +93,7 @@ class Video(FrameSource):
     def __next__(self) -> SourceFrame:
         frame = next(self._reader)
         self.missed = self._reader.missed
-        return SourceFrame(frame.index, frame.t_seconds, frame.frame_bgr, self.name)
+        return SourceFrame(frame.index, frame.t_seconds, frame.frame_bgr, self.name, frame.scale)
 
     def close(self) -> None:
         """Let go of the file."""

@@ -133,7 +133,8 @@ def run(args: argparse.Namespace) -> int:
         )
         with Progress(source.count) as bar:
             for answer in answers:
-                lines.write(decision_entry(answer.decision, index=tally.frames, name=answer.name))
+                scale = answer.frame.scale if answer.frame else (1.0, 1.0)
+                lines.write(decision_entry(answer.decision, index=tally.frames, name=answer.name, scale=scale))
                 journal.decision(answer.decision, index=tally.frames)
                 if recorder is not None and answer.frame is not None:
                     record(recorder, answer.frame, answer.decision, policy=engine.policy, color=args.color)

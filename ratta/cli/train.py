@@ -118,7 +118,7 @@ def distil(args: argparse.Namespace) -> int:
     """Prepare the portraits once, train, export, ship."""
     if not args.minutes > 0:
         raise InputError(f"--minutes: expected more than 0, got {args.minutes}")
-    inputs = [path for path in (args.portraits, *args.teachers, args.card, args.start) if path is not None]
+    inputs = [path for path in (*args.portraits, *args.teachers, args.card, args.start) if path is not None]
     check_outputs([], folders=[("--output", args.output), ("--name", args.output / args.name)], inputs=inputs)
     from ratta.simulate import PortraitBank
     from ratta.train import export_run, label, split_portraits, train

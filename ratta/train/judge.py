@@ -27,7 +27,7 @@ JITTER = (0.85, 1.2)
 TEACHERS_TIGHT = 1.2
 """Side of the crop that all teachers see in every view but the first."""
 SUREST, NOTHING = 12.0, -6.0
-"""Largest margin of one teacher that counts, and the most that a picture without a face is worth."""
+"""Largest margin that one teacher may claim, and the most that a picture without a face is worth."""
 
 
 def cut(pixels: Tensor, share: Tensor, *, size: int) -> Tensor:
@@ -126,9 +126,9 @@ class Judge:
         crops = [cut(whole, share, size=self.size) for share in shares.T]
         out = self.first.output(self._seen(whole, scale, self.first))
         margins = [out.margin, *(t.opinion(self._seen(whole, scale, t)).margin for t in self.others)]
-        scaled = torch.stack(margins, 1).view(count, views, -1).mul(self.scales)
+        scaled = torch.stack(margins, 1).view(count, views, -1).mul(self.scales).clamp(-SUREST, SUREST)
         seen = (shares / self._rules(scale, self.first)).flatten()
-        target = scaled.clamp(-SUREST, SUREST).mean((1, 2))
+        target = scaled.mean((1, 2))
         target = torch.where(labels == NO_FACE, target.clamp(max=NOTHING), target)
 
         def paired(values: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ import math
 import cv2
 import numpy as np
 import pytest
-from ratta.adaptation.event import Event
 
 import ratta
+from ratta.adaptation.records import Event
 from ratta.cli import main
 from ratta.cli.journal import Comparison, Journal
 from ratta.records import Box, Decision, Reason, Verdict

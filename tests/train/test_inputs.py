@@ -112,9 +112,9 @@ def test_two_teachers_share_the_target(cache: Path, silent_face_file: Path) -> N
     factory = DistillationFactory(pictures=pictures_of(cache, "p0"), teachers=(name, name), scales=scales, size=32)
     batch = factory()(np.random.default_rng(0), 4)
     first = live_margin(batch.logits.flatten(0, 1), live=1).view(4, 2)
-    torch.testing.assert_close(batch.extra[..., 0], torch.tensor([3.0, 0.5]) * first)
-    counted = torch.stack((first[:, 0], 3 * first[:, 0], 2 * first[:, 1], first[:, 1] / 2), 1)
-    expected = counted.clamp(-SUREST, SUREST).mean(1)
+    scaled = torch.stack((first, torch.tensor([3.0, 0.5]) * first), 2) * torch.tensor([[1.0, 1.0], [2.0, 1.0]])
+    torch.testing.assert_close(batch.extra[..., 0], scaled[..., 1].clamp(-SUREST, SUREST))
+    expected = scaled.clamp(-SUREST, SUREST).mean((1, 2))
     torch.testing.assert_close(batch.target, expected.where(batch.labels != NO_FACE, expected.clamp(max=NOTHING)))
 
 
