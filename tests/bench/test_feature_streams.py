@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
-from feature_streams import Answered, FeatureSession, Trial, rates, read_sessions, stream_of  # noqa: E402
+import itertools
 
-from ratta.adaptation.source import SourceReference, Space  # noqa: E402
-from ratta.decision import Policy  # noqa: E402
+from feature_streams import Answered, FeatureSession, Trial, rates, read_sessions, stream_of
+
+from ratta.adaptation.source import SourceReference, Space
+from ratta.decision import Policy
 
 
 def answered(person, is_live, source, anchored, *, species="", seed=0):
@@ -68,7 +70,7 @@ def test_by_person_nobody_comes_back(sessions) -> None:
         [s.person for s in stream_of(sessions, live=12, attacks=6, order=order, rng=np.random.default_rng(1))]
         for order in ("person", "random")
     )
-    changes = [sum(a != b for a, b in zip(some[:-1], some[1:], strict=True)) for some in (by_person, mixed)]
+    changes = [sum(a != b for a, b in itertools.pairwise(some)) for some in (by_person, mixed)]
     assert 5 == changes[0] < changes[1]
     assert sorted(by_person) == sorted(mixed)
 
