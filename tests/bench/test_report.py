@@ -27,7 +27,7 @@ from ratta.bench.result import (
 )
 from ratta.bench.schema import json_schema, to_json
 from ratta.bench.timing import Ratio, Spread
-from ratta.errors import DataError, SourceError
+from ratta.errors import DataError
 
 DEVICE = Device(
     cpu="Quick CPU",
@@ -166,12 +166,10 @@ def test_other_files_are_refused(tmp_path: Path, content: str, message: str) -> 
         read_result(path)
 
 
-def test_a_missing_file_is_a_source_error(tmp_path: Path) -> None:
-    """A path that leads nowhere is named, for reading and for writing."""
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A path that leads nowhere is an error of the data."""
     with pytest.raises(DataError, match=r"none\.json"):
         read_result(tmp_path / "none.json")
-    with pytest.raises(SourceError, match="none"):
-        write_result(tmp_path / "none" / "x.json", result())
 
 
 def test_targets_say_met_missed_and_unsure() -> None:
