@@ -26,30 +26,35 @@ import numpy as np
 
 from ratta.adaptation.source import SourceReference, Space
 from ratta.bundle import find_bundle, read_bundle
-from ratta.calibration.labelled import LabelledSession, choose_ridge, fit, labelled_profile
+from ratta.calibration.labelled import Features, Head, LabelledSession, fit, labelled_profile
 from ratta.errors import DataError
 from ratta.metrics import ScoreSet, apcer_by_species, choose_threshold, eer, paired_difference
 from ratta.records import logit
 
 COUNTS = (2, 5, 10, 20)
-DRAWS, REFUSAL_DRAWS, OTHER_DRAWS = 8, 200, 30
+DRAWS, REFUSAL_DRAWS, OTHER_DRAWS = 8, 200, 60
 CROPS = {"wide": ("wide",), "wide + tight": ("wide", "tight")}
 PEOPLE_TRAINED = 8
 
 
-def read_features(path: Path, crops: Sequence[str], space: Space) -> list[LabelledSession]:
-    """Read sessions; with two crops, each is projected on its own and the log-odds are averaged."""
+def read_features(path: Path, crops: Sequence[str]) -> list[LabelledSession]:
+    """Read sessions; with two crops, the features stand side by side and the log-odds are averaged."""
     with np.load(path, allow_pickle=False) as archive:
         held = {name: archive[name] for name in archive.files}
-    z = np.concatenate([space.project(held[f"embedding_{crop}"].astype(np.float32)) for crop in crops], axis=1)
+    embeddings = np.concatenate([held[f"embedding_{crop}"].astype(np.float32) for crop in crops], axis=1)
     logits = np.mean([held[f"live_logit_{crop}"] for crop in crops], axis=0).astype(np.float64)
     found = []
     for number in np.unique(held["session"]):
         rows = np.flatnonzero(held["session"] == number)
         live, species = bool(held["is_live"][rows[0]]), str(held["species"][rows[0]])
         person = f"p{held['person'][rows[0]]}"
-        found.append(LabelledSession(f"s{number}", person, "" if live else species, z[rows], logits[rows]))
+        found.append(LabelledSession(f"s{number}", person, "" if live else species, embeddings[rows], logits[rows]))
     return found
+
+
+def side_by_side(space: Space, crops: int) -> Space:
+    """Return the space of so many crops, each whitened by itself."""
+    return Space(np.tile(space.mean, crops), np.kron(np.eye(crops, dtype=np.float32), space.basis))
 
 
 def drawn(
@@ -96,24 +101,22 @@ def mean_figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def learning_curve(sessions: Sequence[LabelledSession]) -> dict[str, Any]:
+def learning_curve(sessions: Sequence[LabelledSession], space: Space) -> dict[str, Any]:
     """Measure heads of 2 + 2 to 20 + 20 sessions on people left out, the source beside them."""
     found: dict[str, Any] = {}
     for count in COUNTS:
         ours, source = [], []
         for seed in range(DRAWS):
             chosen, tested = drawn(sessions, count, np.random.default_rng(seed))
-            ridge, _, _ = choose_ridge(chosen)
-            head = fit(chosen, ridge)
+            features = Features.of(chosen, space)
+            head = fit(chosen, features)
             ours.append(figures(scored(tested, [head.score(one) for one in tested])))
             source.append(figures(scored(tested, source_scores(tested))))
         found[f"{count}+{count}"] = {"head": mean_figures(ours), "source": mean_figures(source)}
     return found
 
 
-def made(
-    chosen: Sequence[LabelledSession], space: Space, live_logit: float
-) -> tuple[str, tuple[np.ndarray, float] | None]:
+def made(chosen: Sequence[LabelledSession], space: Space, live_logit: float) -> tuple[str, Head | None]:
     """Make a profile as the product does: what became of it, and its head."""
     try:
         found = labelled_profile(chosen, space, model_sha256="0", live_logit=live_logit)
@@ -121,7 +124,7 @@ def made(
         return f"refused: {error}", None
     if found.profile is None:
         return f"not taken: {found.report['why_not']}", None
-    return "taken", (found.profile.head["head.weight"], float(found.profile.head["head.offset"]))
+    return "taken", Head(found.profile.head["head.weight"], float(found.profile.head["head.offset"]))
 
 
 def refusals(sessions: Sequence[LabelledSession], space: Space, live_logit: float) -> dict[str, Any]:
@@ -149,7 +152,7 @@ def refusals(sessions: Sequence[LabelledSession], space: Space, live_logit: floa
             outcomes[kind] += 1
             sentences.setdefault(kind, outcome)
             if head is not None:
-                moved = [float(np.median(one.logits + one.z @ head[0] + head[1])) - live_logit for one in tested]
+                moved = [head.score(one) - live_logit for one in tested]
                 source = [score - live_logit for score in source_scores(tested)]
                 difference = paired_difference(scored(tested, moved), scored(tested, source), threshold=0.0, seed=seed)
                 worse += difference.apcer.low > 0
@@ -189,13 +192,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     space = SourceReference.from_arrays(bundle.statistics, width=576).space
     results: dict[str, Any] = {"model": [bundle.name, bundle.version], "data": "real webcam, 15 people, development"}
     for name, crops in CROPS.items() if args.part != "refusals" else ():
-        results[name] = learning_curve(read_features(args.features, crops, space))
+        results[name] = learning_curve(read_features(args.features, crops), side_by_side(space, len(crops)))
         print(name, json.dumps(results[name], indent=1), flush=True)
     if args.part == "curve":
         return written(args.output, results)
-    wide = read_features(args.features, ("wide",), space)
-    plain = Space(np.zeros(wide[0].z.shape[1], np.float32), np.eye(wide[0].z.shape[1], dtype=np.float32))
-    results["refusals"] = refusals(wide, plain, logit(bundle.calibration.live_threshold))
+    wide = read_features(args.features, ("wide",))
+    results["refusals"] = refusals(wide, space, logit(bundle.calibration.live_threshold))
     print(json.dumps(results["refusals"], indent=1))
     return written(args.output, results)
 

@@ -1,4 +1,4 @@
-"""A ridge logistic head on whitened embeddings, with the source's log-odds as offset."""
+"""A ridge logistic head on features, with the source's log-odds as offset."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def fit_head(
     Parameters
     ----------
     z : (N, K) float64
-        Whitened embeddings.
+        Features of about unit length.
     offset : (N,) float64
         The source's log-odds of live.
     is_live : (N,) bool
     weights : (N,) float64
         Of the frames; how classes, species and sessions are balanced is the caller's.
     ridge : float
-        Positive. Of the squared length of `w` over K; the intercept is free.
+        Positive. Of the squared length of `w`; the intercept is all but free.
 
     Returns
     -------
@@ -43,11 +43,10 @@ def fit_head(
     --------
     >>> z, is_live = np.array([[1.0], [2.0], [-1.0], [-2.0]]), np.array([True, True, False, False])
     >>> w, b = fit_head(z, np.zeros(4), is_live, np.full(4, 0.25), ridge=0.1)
-    >>> bool(w[0] > 0), round(b, 6)
+    >>> bool(w[0] > 0), abs(round(b, 6))
     (True, 0.0)
     """
-    scale = 1 / np.sqrt(z.shape[1])
-    rows, back = _row_space(z * scale)
+    rows, back = _row_space(z)
     design = np.column_stack([rows, np.ones(len(z))])
     penalty = np.full(design.shape[1], ridge)
     penalty[-1] = 1e-4 * min(ridge, 1.0)
@@ -62,14 +61,17 @@ def fit_head(
         if loss - new < LEAST_GAIN:
             break
         loss = new
-    return scale * (back @ theta[:-1]), float(theta[-1])
+    return back @ theta[:-1], float(theta[-1])
 
 
 def _row_space(z: Doubles) -> tuple[Doubles, Doubles]:
     """Rotate rows into the directions that they span: coordinates (N, R), and the way back (K, R)."""
-    left, values, right = np.linalg.svd(z, full_matrices=False)
-    kept = values > 1e-9 * max(float(values.max(initial=0.0)), 1e-30)
-    return left[:, kept] * values[kept], right[kept].T
+    if z.shape[1] <= len(z):
+        return z, np.eye(z.shape[1])
+    squares, left = np.linalg.eigh(z @ z.T)
+    kept = squares > 1e-10 * max(float(squares.max(initial=0.0)), 1e-30)
+    values = np.sqrt(squares[kept])
+    return left[:, kept] * values, z.T @ (left[:, kept] / values)
 
 
 def _loss(

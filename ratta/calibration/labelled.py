@@ -2,14 +2,15 @@
 
 The head may grant, not only deny: it is taken only where people whom it has not seen say that it is better.
 
-1. *Fit.* A ridge logistic head on the whitened embedding, the source's log-odds as offset (`fit_head`). Live counts as
-   much as all attacks together, every species as much as any other, every session as much as any other of its kind.
-2. *Choose.* By leave-one-person-out: the ridge with the least loss, and the head at all only if it loses less than the
-   source with nothing but another threshold.
+1. *Fit.* A ridge logistic head on the whitened embedding and on what whitening leaves out, the source's log-odds as
+   offset (`fit_head`). Live counts as much as all attacks together, every species as much as any other, every session
+   as much as any other of its kind.
+2. *Choose.* By leave-one-person-out: the head only if it loses less than the source with nothing but another
+   threshold.
 3. *Threshold.* For a stated policy, from the scores that people had who were left out.
 4. *Judge.* Everybody's verdicts with head and threshold made of the others, against the source at its own threshold:
-   taken only if the worst species' APCER does not rise and the ACER falls with an interval (bootstrap over people)
-   clear of zero.
+   taken only if it ranks them better than chance, the worst species' APCER does not rise, and the ACER falls below that
+   of the source with another threshold, and below the source's with an interval (bootstrap over people) clear of zero.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 from ratta.calibration.head import fit_head
 from ratta.errors import DataError
-from ratta.metrics import ScoreSet, auc, choose_threshold, clopper_pearson, count, paired_difference
+from ratta.metrics import ScoreSet, choose_threshold, clopper_pearson, count, paired_difference
 from ratta.profile import CameraProfile
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
 
     Doubles = npt.NDArray[np.float64]
 
-RIDGES = (3e-4, 3e-3, 3e-2)
+RIDGE = 3e-4
+"""With weights that sum to 1 and features of mean square length 2; choosing it each time cost more than it gained."""
 LEAST_SESSIONS = 2
 LEAST_PEOPLE = 3
 ODD = 4.0
 """Log-odds against its label from which a session is named: look whether it is labelled right."""
-LIVE = "live"
+CHANCE = 0.6
+"""A left-out AUC must lie above it with 95 % confidence."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +54,8 @@ class LabelledSession:
     name, person : str
     species : str
         Of an attack; empty for live.
-    z : (n, K) float64
-        Projected embeddings of its frames.
+    embeddings : (n, D) float
+        Of its frames.
     logits : (n,) float64
         Calibrated log-odds of the source.
     """
@@ -60,7 +63,7 @@ class LabelledSession:
     name: str
     person: str
     species: str
-    z: Doubles
+    embeddings: npt.NDArray[np.floating[Any]]
     logits: Doubles
 
     @property
@@ -71,14 +74,50 @@ class LabelledSession:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A correction of the source's log-odds: `logit + z w + b`."""
+    """A correction of the source's log-odds: `logit + embedding @ weight + offset`."""
 
     weight: Doubles
     offset: float
 
     def score(self, session: LabelledSession) -> float:
         """Median corrected log-odds of a session."""
-        return float(np.median(session.logits + session.z @ self.weight + self.offset))
+        return float(np.median(session.logits + session.embeddings @ self.weight + self.offset))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """An affine map of the embedding: its whitened directions, and what they leave out, each of mean square length 1.
+
+    Whitening brings out directions in which the source varies little; what lies outside its few directions can tell
+    this camera's attacks as well.
+
+    Attributes
+    ----------
+    mean : (D,) float64
+    matrix : (K + D, D) float64
+    """
+
+    mean: Doubles
+    matrix: Doubles
+
+    @classmethod
+    def of(cls, sessions: Sequence[LabelledSession], space: Space) -> Features:
+        """Scale both parts by the sessions, whatever their labels."""
+        basis, mean = space.basis.astype(np.float64), space.mean.astype(np.float64)
+        spanned = np.linalg.qr(basis.T)[0]
+        rest = np.eye(len(mean)) - spanned @ spanned.T
+        rows = np.concatenate([one.embeddings for one in sessions]) - mean
+        parts = [part / max(float(np.sqrt(np.mean(((rows @ part.T) ** 2).sum(1)))), 1e-9) for part in (basis, rest)]
+        return cls(mean, np.concatenate(parts))
+
+    def __call__(self, embeddings: npt.NDArray[np.floating[Any]]) -> Doubles:
+        """Map embeddings (n, D) to features (n, K + D)."""
+        return np.asarray((embeddings - self.mean) @ self.matrix.T, np.float64)
+
+    def head(self, weight: Doubles, offset: float) -> Head:
+        """Express a head on features as one on the embedding."""
+        on_embedding = self.matrix.T @ weight
+        return Head(on_embedding, offset - float(on_embedding @ self.mean))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +151,7 @@ def labelled_profile(
     sessions : sequence of LabelledSession
         Of both classes, two or more of each, of three or more people.
     space : Space
-        Where `z` lives.
+        In which the source's embeddings are white.
     model_sha256 : str
         Of the bundle.
     live_logit : float
@@ -128,22 +167,26 @@ def labelled_profile(
         If something is missing: the message says what.
     """
     check(sessions, live_logit)
-    ridge, scores, losses = choose_ridge(sessions)
+    features = Features.of(sessions, space)
+    scores = left_out_scores(sessions, features)
+    losses = losses_of(sessions, scores, features)
     moved = choose_threshold(_score_set(sessions, scores), policy=policy, origin="people left out").value
     if not np.isfinite(moved):
         raise DataError(f"labelled profile: expected a policy that these sessions can meet, got {policy!r}")
     margins = _margins_left_out(sessions, scores, policy)
-    report = _report(sessions, margins, live_logit, policy, seed) | {"ridge": ridge, "loss": losses}
+    report = _report(sessions, margins, live_logit, policy, seed) | {"ridge": RIDGE, "loss": losses}
     report["look_at"] = _contradicting(sessions, scores)
-    if not report["why_not"]:
-        report["why_not"] = _why_not(losses, report)
+    report["auc"] = [round(value, 4) for value in _auc(_score_set(sessions, scores))]
+    plain = _margins_left_out(sessions, left_out_scores(sessions, features, np.inf), policy)
+    report["acer_of_threshold_alone"] = round(float(count(_score_set(sessions, plain), 0.0).total().acer), 4)
+    report["why_not"] = _why_not(losses, report)
     if report["why_not"]:
         return Labelled(None, report)
-    head = fit(sessions, ridge)
+    head = fit(sessions, features)
     # The engine's thresholds stay: what is learnt moves the scores to where the live threshold is theirs.
     arrays: dict[str, npt.NDArray[Any]] = {
-        "head.weight": (space.basis.T @ head.weight).astype(np.float32),
-        "head.offset": np.array(head.offset - head.weight @ (space.basis @ space.mean) - moved + live_logit),
+        "head.weight": head.weight.astype(np.float32),
+        "head.offset": np.array(head.offset - moved + live_logit),
     }
     profile = CameraProfile(model_sha256=model_sha256, level=0.0, anchor={}, head=arrays, made_from=report)
     return Labelled(profile, report)
@@ -172,10 +215,10 @@ def check(sessions: Sequence[LabelledSession], live_logit: float) -> None:
             f"{len(everybody)} ({len(people[True])} live, {len(people[False])} attacked): one is no sample"
         )
     for one in sessions:
-        if not len(one.z) or not (np.isfinite(one.z).all() and np.isfinite(one.logits).all()):
+        if not len(one.logits) or not (np.isfinite(one.embeddings).all() and np.isfinite(one.logits).all()):
             raise DataError(f"labelled profile: session {one.name}: expected frames with finite features, got others")
     source = _score_set(sessions, [float(np.median(one.logits)) for one in sessions])
-    agreement, (low, high) = auc(source), _auc_interval(source)
+    agreement, low, high = _auc(source)
     if high < 0.5:
         raise DataError(
             f"labelled profile: expected labels that the model agrees with more often than not, got an AUC of "
@@ -183,47 +226,45 @@ def check(sessions: Sequence[LabelledSession], live_logit: float) -> None:
         )
 
 
-def _auc_interval(scores: ScoreSet) -> tuple[float, float]:
-    """95 % interval of the AUC by the placements of each session (DeLong et al. 1988)."""
+def _auc(scores: ScoreSet) -> tuple[float, float, float]:
+    """AUC and its 95 % interval by the placements of each session (DeLong et al. 1988)."""
     live, attack = scores.live_scores[scores.is_live][:, None], scores.live_scores[~scores.is_live]
     above = (live > attack) + 0.5 * (live == attack)
     spread = above.mean(1).var(ddof=1) / len(live) + above.mean(0).var(ddof=1) / len(attack)
     half = 1.96 * max(float(np.sqrt(spread)), 0.5 / min(len(live), len(attack)))
-    return float(above.mean()) - half, float(above.mean()) + half
+    value = float(above.mean())
+    return value, value - half, value + half
 
 
-def fit(sessions: Sequence[LabelledSession], ridge: float) -> Head:
+def fit(sessions: Sequence[LabelledSession], features: Features, ridge: float = RIDGE) -> Head:
     """Fit the head to sessions, or, with an infinite ridge, nothing but its intercept."""
-    lengths = [len(one.z) for one in sessions]
+    lengths = [len(one.logits) for one in sessions]
     weights = np.repeat(session_weights(sessions) / np.array(lengths), lengths)
     is_live = np.repeat([one.is_live for one in sessions], lengths)
-    z, logits = np.concatenate([one.z for one in sessions]), np.concatenate([one.logits for one in sessions])
+    embeddings, logits = (np.concatenate([getattr(one, name) for one in sessions]) for name in ("embeddings", "logits"))
     if np.isinf(ridge):
-        _, offset = fit_head(np.zeros((len(z), 1)), logits, is_live, weights, ridge=1.0)
-        return Head(np.zeros(z.shape[1]), offset)
-    return Head(*fit_head(z, logits, is_live, weights, ridge=ridge))
+        _, offset = fit_head(np.zeros((len(logits), 1)), logits, is_live, weights, ridge=1.0)
+        return Head(np.zeros(embeddings.shape[1]), offset)
+    return features.head(*fit_head(features(embeddings), logits, is_live, weights, ridge=ridge))
 
 
 def session_weights(sessions: Sequence[LabelledSession]) -> Doubles:
     """Return weights that sum to 1: half for live, half shared alike by the species, within each by the sessions."""
     counts = Counter(one.species for one in sessions)
-    attacks = max(1, len(counts) - (LIVE in counts or "" in counts))
+    attacks = max(1, len(counts) - ("" in counts))
     share = {kind: (0.5 if kind == "" else 0.5 / attacks) / number for kind, number in counts.items()}
     weights = np.array([share[one.species] for one in sessions])
     return np.asarray(weights / weights.sum())
 
 
-def choose_ridge(sessions: Sequence[LabelledSession]) -> tuple[float, list[float], dict[str, float]]:
-    """Choose by leave-one-person-out: the ridge, everybody's score under it, and every candidate's loss.
-
-    Only `inf`, nothing but an intercept, is the source with another threshold.
-    """
-    tried = {ridge: left_out_scores(sessions, ridge) for ridge in (*RIDGES, np.inf)}
-    weights = session_weights(sessions)
-    is_live = np.array([one.is_live for one in sessions])
-    losses = {ridge: _loss(np.array(scores), is_live, weights) for ridge, scores in tried.items()}
-    best = min(RIDGES, key=lambda ridge: losses[ridge])
-    return best, tried[best], {f"{ridge:g}": round(loss, 5) for ridge, loss in losses.items()}
+def losses_of(sessions: Sequence[LabelledSession], scores: Sequence[float], features: Features) -> dict[str, float]:
+    """Return what everybody's scores lose, and what the source with nothing but another threshold loses."""
+    weights, is_live = session_weights(sessions), np.array([one.is_live for one in sessions])
+    plain = left_out_scores(sessions, features, np.inf)
+    return {
+        "head": round(_loss(np.array(scores), is_live, weights), 5),
+        "source": round(_loss(np.array(plain), is_live, weights), 5),
+    }
 
 
 def _loss(scores: Doubles, is_live: npt.NDArray[np.bool_], weights: Doubles) -> float:
@@ -234,11 +275,11 @@ def _loss(scores: Doubles, is_live: npt.NDArray[np.bool_], weights: Doubles) -> 
     return float((weights * (np.logaddexp(0, margins) - is_live * margins)).sum())
 
 
-def left_out_scores(sessions: Sequence[LabelledSession], ridge: float) -> list[float]:
+def left_out_scores(sessions: Sequence[LabelledSession], features: Features, ridge: float = RIDGE) -> list[float]:
     """Score everybody's sessions under a head that was fitted to everybody else's."""
     scores = [0.0] * len(sessions)
     for person in dict.fromkeys(one.person for one in sessions):
-        head = fit([one for one in sessions if one.person != person], ridge)
+        head = fit([one for one in sessions if one.person != person], features, ridge)
         for index, one in enumerate(sessions):
             if one.person == person:
                 scores[index] = head.score(one)
@@ -294,14 +335,23 @@ def _report(
         "bpcer_interval_95": [round(low, 4), round(high, 4)],
         "acer_difference": [round(v, 4) for v in (difference.acer.value, difference.acer.low, difference.acer.high)],
         "worst_apcer_difference": round(difference.apcer.value, 4),
-        "why_not": "",
     }
 
 
 def _why_not(losses: dict[str, float], report: dict[str, Any]) -> str:
     """Say why a head is not taken; empty where it is."""
-    value, _, high = report["acer_difference"]
-    if min(loss for ridge, loss in losses.items() if ridge != "inf") >= losses["inf"]:
+    (value, _, high), (ranked, low, _) = report["acer_difference"], report["auc"]
+    alone, ours = report["acer_of_threshold_alone"], report["profile"]["acer"]
+    if low <= CHANCE:
+        return (
+            f"the head ranks people left out with an AUC of {ranked:.2f}, at least {low:.2f} with 95 % confidence: too "
+            "near to chance; are the labels right, and are there enough sessions?"
+        )
+    if ours >= alone:
+        return (
+            f"the model with another threshold reaches an ACER of {alone:.3f} on people left out, the head {ours:.3f}"
+        )
+    if losses["head"] >= losses["source"]:
         return "on people left out, the head predicts no better than the source with another threshold"
     if report["worst_apcer_difference"] > 0:
         return f"the worst species' APCER rises by {report['worst_apcer_difference']:.3f} on people left out"

@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 def make_labelled_profile(args: argparse.Namespace) -> int:
     """Read labelled sessions, train a head, and write it if people left out say that it is better."""
     bundle, network, space = _source(args)
-    sessions, unusable = labelled_sessions(args, network, space)
+    sessions, unusable = labelled_sessions(args, network)
     made = labelled_profile(
         sessions,
         space,
@@ -135,16 +135,14 @@ def make_labelled_profile(args: argparse.Namespace) -> int:
     return 0
 
 
-def labelled_sessions(
-    args: argparse.Namespace, network: Network, space: Space
-) -> tuple[list[LabelledSession], list[str]]:
+def labelled_sessions(args: argparse.Namespace, network: Network) -> tuple[list[LabelledSession], list[str]]:
     """Read labelled sessions, and name those without a usable frame."""
     from ratta.data import read_sessions
 
     found, unusable = [], []
-    for one, z, logits in _projected(read_sessions(args.data[0]), args, network, space):
-        if len(z):
-            found.append(LabelledSession(one.name, one.subject, one.species, z, logits))
+    for one, embeddings, logits in _read(read_sessions(args.data[0]), args, network):
+        if len(logits):
+            found.append(LabelledSession(one.name, one.subject, one.species, embeddings, logits))
         else:
             unusable.append(one.name)
     return found, unusable
@@ -200,18 +198,18 @@ def make_profile(args: argparse.Namespace) -> int:
 def live_sessions(args: argparse.Namespace, network: Network, space: Space) -> tuple[list[LiveSession], list[str]]:
     """Read the live sessions, and name those without a usable frame."""
     found, unusable = [], []
-    for one, z, logits in _projected(read_live(args.live), args, network, space):
-        if len(z):
-            found.append(LiveSession(one.name, one.subject, z, logits))
+    for one, embeddings, logits in _read(read_live(args.live), args, network):
+        if len(logits):
+            found.append(LiveSession(one.name, one.subject, space.project(embeddings), logits))
         else:
             unusable.append(one.name)
     return found, unusable
 
 
-def _projected(
-    presentations: Sequence[Presentation], args: argparse.Namespace, network: Network, space: Space
-) -> Iterator[tuple[CropSession, npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-    """Cut sessions and read them: projected embeddings and log-odds of the frames that are usable."""
+def _read(
+    presentations: Sequence[Presentation], args: argparse.Namespace, network: Network
+) -> Iterator[tuple[CropSession, npt.NDArray[np.float32], npt.NDArray[np.float64]]]:
+    """Cut sessions and read them: embeddings and log-odds of the frames that are usable."""
     from ratta.evaluate.domains import cut_sessions
 
     frames = BUFFERED_FRAMES if args.frames is None else args.frames
@@ -220,8 +218,8 @@ def _projected(
     for one in cut_sessions(presentations, network.contract, frames=frames, title="reading sessions"):
         usable = [separate(pixels) for pixels, refusal in zip(one.pixels, one.refusals, strict=True) if not refusal]
         readings = [network.read(crops) for crops in usable]
-        embeddings = np.stack([reading.embedding for reading in readings]) if readings else np.empty((0, space.width))
-        yield one, space.project(embeddings), np.array([reading.live_logit for reading in readings])
+        embeddings = np.array([reading.embedding for reading in readings], np.float32)
+        yield one, embeddings, np.array([reading.live_logit for reading in readings])
 
 
 def told(made_from: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ import pytest
 from ratta.adaptation.source import Space
 from ratta.calibration.head import fit_head
 from ratta.calibration.labelled import (
+    Features,
     LabelledSession,
     fit,
     labelled_profile,
@@ -33,7 +34,7 @@ def sessions(people=8, each=3, *, seed=0, informative=1.0, source=1.0):
             logits = source * (0.5 if live else -0.5) + rng.normal(0, 1) + rng.normal(0, 0.2, 4)
             species = "" if live else SPECIES[turn // 2 % 2]
             z = centre + rng.normal(0, 0.5, (4, WIDTH))
-            found.append(LabelledSession(f"{person}/{turn}", f"p{person}", species, z, logits))
+            found.append(LabelledSession(f"{person}/{turn}", f"p{person}", species, z / 2 + 0.5, logits))
     return found
 
 
@@ -48,7 +49,7 @@ def test_newton_finds_the_minimum():
     weights = rng.uniform(0.5, 1.5, 40) / 40
     w, b = fit_head(z, offset, live, weights, ridge=0.01)
     share = 1 / (1 + np.exp(-(offset + z @ w + b)))
-    np.testing.assert_allclose(z.T @ (weights * (share - live)) + 0.01 * 3 * w, 0, atol=1e-5)
+    np.testing.assert_allclose(z.T @ (weights * (share - live)) + 0.01 * w, 0, atol=1e-5)
     assert (weights * (share - live)).sum() == pytest.approx(0, abs=1e-5)
 
 
@@ -62,6 +63,19 @@ def test_more_directions_than_frames_are_no_trouble():
     assert ((z @ w)[:3] > (z @ w)[3:].max()).all()
 
 
+def test_features_are_what_whitening_shows_and_what_it_leaves_out():
+    """Both of mean square length 1; a head on them is a head on the embedding."""
+    space = Space(np.full(WIDTH, 0.5, np.float32), np.eye(WIDTH, dtype=np.float32)[:2])
+    features, rows = Features.of(sessions(), space), np.concatenate([one.embeddings for one in sessions()])
+    found = features(rows)
+    lengths = [float(np.mean((part**2).sum(1))) for part in (found[:, :2], found[:, 2:])]
+    np.testing.assert_allclose(lengths, 1)
+    weight = np.arange(2.0 + WIDTH)
+    head = features.head(weight, 0.3)
+    np.testing.assert_allclose(rows @ head.weight + head.offset, found @ weight + 0.3)
+    np.testing.assert_allclose(found[:, 2:] @ np.r_[1.0, 1.0, np.zeros(WIDTH - 2)], 0, atol=1e-9)
+
+
 def test_classes_species_and_sessions_are_balanced():
     """Half for live; one print counts as much as three replays."""
     z = np.zeros((1, WIDTH))
@@ -73,7 +87,7 @@ def test_people_left_out_are_not_in_the_head_that_scores_them():
     """Changing somebody's labels does not change that person's scores."""
     given = sessions()
     other = [replace(one, species="" if one.species else "print") if one.person == "p0" else one for one in given]
-    before, after = left_out_scores(given, 0.003), left_out_scores(other, 0.003)
+    before, after = (left_out_scores(one, Features.of(given, SPACE), 0.003) for one in (given, other))
     of_p0 = [one.person == "p0" for one in given]
     assert [a for a, b in zip(before, of_p0, strict=True) if b] == [a for a, b in zip(after, of_p0, strict=True) if b]
     assert before != after
@@ -88,8 +102,7 @@ def test_a_head_that_helps_is_taken():
     weight, offset = found.profile.head["head.weight"], float(found.profile.head["head.offset"])
     wrong = 0
     for one in (new := sessions(seed=5)):
-        embedding = one.z / 2 + 0.5  # the space's inverse
-        score = float(np.median(one.logits + embedding @ weight + offset))
+        score = float(np.median(one.logits + one.embeddings @ weight + offset))
         wrong += (score >= 0.7) != one.is_live
     assert wrong <= 0.15 * len(new)
 
@@ -127,8 +140,8 @@ def test_a_wrong_label_is_pointed_at():
         (lambda s: s[:3], "expected 2 or more sessions"),
         (lambda s: [one for one in s if one.is_live or one.person == "p1"], "two or more in each class"),
         (lambda s: [replace(one, species="" if one.species else "x") for one in s], "are live and attack swapped"),
-        (lambda s: [*s, replace(s[0], z=np.full((4, WIDTH), np.nan))], "finite features"),
-        (lambda s: [*s, replace(s[0], z=np.empty((0, WIDTH)), logits=np.empty(0))], "finite features"),
+        (lambda s: [*s, replace(s[0], embeddings=np.full((4, WIDTH), np.nan))], "finite features"),
+        (lambda s: [*s, replace(s[0], embeddings=np.empty((0, WIDTH)), logits=np.empty(0))], "finite features"),
     ],
 )
 def test_what_cannot_make_a_profile_is_refused(change, message):
@@ -139,6 +152,6 @@ def test_what_cannot_make_a_profile_is_refused(change, message):
 
 def test_without_directions_the_source_gets_another_threshold():
     """What the head is held against."""
-    head = fit(sessions(), np.inf)
+    head = fit(sessions(), Features.of(sessions(), SPACE), np.inf)
     assert not head.weight.any()
     assert head.offset != 0
