@@ -215,7 +215,7 @@ def main() -> None:
         )
     note = (
         f"{bundle.name} {bundle.version} at its own thresholds, drift statistics "
-        f"{'of simulated people' if 'drift.source' in bundle.statistics else 'none'}; development figures, by session, "
+        f"{'of simulated people' if streams.reference.drift else 'none'}; development figures, by session, "
         f"{args.seeds} seeds. Granted, over all rows: {sum(granted.values())}."
     )
     print(markdown(found, note))

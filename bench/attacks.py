@@ -286,7 +286,7 @@ def main() -> None:
         f"{args.sessions:,} sessions of each, development figures on features of one real webcam "
         f"({len(sessions)} sessions of {len({s.person for s in sessions})} people, two fifths of them held out), "
         f"{bundle.name} {bundle.version} at its own thresholds, one order of sessions. Gated evidence, drift "
-        f"{'on' if 'drift.source' in bundle.statistics else 'off'}, the budget's 5 %."
+        f"{'on' if reference_of(args.model, 'wide')[0].drift else 'off'}, the budget's 5 %."
     )
     print(markdown(rows, note))
     if args.output:

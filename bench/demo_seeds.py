@@ -59,17 +59,23 @@ def main(argv: list[str] | None = None) -> int:
     ends = []
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         ends.append(ends_of(engine, seed))
-        print(f"seed {seed}: {', '.join(ends[-1].values())}", file=sys.stderr)
-    text = markdown(ends, expected, arguments.first)
-    print(text)
-    if arguments.write is not None:
-        arguments.write.mkdir(parents=True, exist_ok=True)
-        bundle = engine.bundle
-        model = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
-        record = {"model": model, "first_seed": arguments.first, "expected": expected, "ends": ends}
-        (arguments.write / "seeds.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        (arguments.write / "seeds.md").write_text(f"# The demo, seed by seed\n\n{text}\n", encoding="utf-8")
+        print(f"seed {seed}: {', '.join(ends[-1].values())}", file=sys.stderr, flush=True)
+        if arguments.write is not None:  # after every seed: what an interrupted run has done stays
+            write(arguments.write, engine, ends, expected, arguments.first)
+    print(markdown(ends, expected, arguments.first))
     return 0
+
+
+def write(folder: Path, engine: ratta.Engine, ends: list[dict[str, str]], expected: dict[str, str], first: int) -> None:
+    """Write `seeds.json` and `seeds.md`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bundle = engine.bundle
+    model = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+    record = {"model": model, "first_seed": first, "expected": expected, "ends": ends}
+    (folder / "seeds.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / "seeds.md").write_text(
+        f"# The demo, seed by seed\n\n{markdown(ends, expected, first)}\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -252,6 +252,36 @@ def begun(args: argparse.Namespace) -> dict[str, dict]:
 def write(path: Path, result: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
+    path.with_suffix(".md").write_text(markdown(result))
+
+
+def markdown(result: dict[str, dict]) -> str:
+    """Lay out false alarms, delays and returns of the detector as shipped."""
+    setting = result["setting"]
+    lines = [
+        "# False alarms of the drift detector",
+        "",
+        f"{setting['runs']} runs each, a reference of its own in each.",
+        "",
+    ]
+    lines += [
+        "| undrifted sessions | sessions a run | runs with an alarm | within 1,000 sessions | first alarm, median |"
+    ]
+    lines += ["|---|---|---|---|---|"]
+    for name, found in result["false_alarms"].items():
+        f = found["betting"]
+        first = "none" if f["median_first_alarm"] > f["sessions"] else f"{f['median_first_alarm']:.0f}"
+        shares = f"{f['share_of_runs_with_an_alarm']:.0%} | {f['share_within_1000_sessions']:.0%}"
+        lines.append(f"| {name} | {f['sessions']:,} | {shares} | {first} |")
+    lines += ["", "| shift | sessions until it is found, median | 90th percentile |", "|---|---|---|"]
+    for name, found in (
+        *result["delays"].items(),
+        *((f"back after +2 sd, {k}", v) for k, v in result["returns"].items()),
+    ):
+        f = found["betting"]
+        ends = [f"{f[key]:.0f}" if f.get(key, 1e9) <= 1000 else "> 1000" for key in ("median", "p90")]
+        lines.append(f"| {name} | {ends[0]} | {ends[1]} |")
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The order of the rooms, written once: perception, inference, decision."""
+"""The engine: a verified model with its face detector, its sessions, and the limit on failed attempts."""
 
 from __future__ import annotations
 
@@ -168,10 +168,10 @@ def open_graph(graph: bytes, *, runtime: str, threads: int = 1, name: str = "mod
 
 
 class Engine:
-    """Decides, frame by frame, whether a camera sees a living face.
+    """Decides, frame by frame, whether a camera sees a live face.
 
     An engine is one open-ended stream (`step`), any number of attempts (`session`), and a pure look at one frame
-    (`score`). Engines share nothing; use one from one thread at a time. Leaving a `with` block forgets everything that
+    (`score`). Engines share nothing; use each from one thread at a time. Leaving a `with` block forgets everything that
     it holds in memory, as `reset` does.
 
     Parameters
@@ -240,7 +240,7 @@ class Engine:
         self.reset()
 
     def score(self, frame: npt.NDArray[np.uint8], *, box: BoxLike | None = None, color: str = "bgr") -> Score:
-        """Look at one frame, without memory; nothing changes.
+        """Score one frame, without memory; nothing changes.
 
         Parameters
         ----------
@@ -269,7 +269,7 @@ class Engine:
     ) -> Decision:
         """Answer one frame of an open-ended stream; the verdict looks back over `policy.window_s` seconds.
 
-        A stream is for watching. It knows no attempts and forgets: let nobody in by it; `session` is for that.
+        A stream is for monitoring. It forgets and does not count attempts; use `session` to decide about access.
 
         Parameters
         ----------
@@ -322,7 +322,7 @@ class Engine:
             return self._adapter.idle(t, within_ms=as_float(within_ms))
 
     def set_power(self, state: PowerState, *, t: float) -> None:
-        """Tell how much battery there is and how warm it is: learning waits for better times.
+        """Report battery and temperature: adaptation slows down or pauses accordingly.
 
         Raises
         ------
@@ -333,7 +333,7 @@ class Engine:
             self._adapter.set_power(state, t=t)
 
     def save_state(self, path: str | Path, *, key: bytes, counter: int) -> None:
-        """Seal what was learnt and write it; `ratta.state.save_state` tells of key and counter.
+        """Seal what was learnt and write it; `ratta.state.save_state` explains key and counter.
 
         Raises
         ------
@@ -348,7 +348,7 @@ class Engine:
         save_state(path, key=key, model_sha256=self.bundle.sha256, counter=counter, values=values, arrays=arrays)
 
     def load_state(self, path: str | Path, *, key: bytes, at_least: int) -> int:
-        """Go on from a sealed state; `ratta.state.load_state` tells of its arguments.
+        """Restore a sealed state; `ratta.state.load_state` explains the arguments.
 
         Returns
         -------
@@ -378,7 +378,7 @@ class Engine:
         self._stream = Session(self, open_ended=True)
 
     def new_perception(self) -> Perception:
-        """Give eyes of its own to a session: a tracker is state."""
+        """Make the perception of one session: a tracker is state."""
         return Perception(detector=self._detector, crops=self.bundle.crops, limits=self.limits)
 
     @property
@@ -388,7 +388,7 @@ class Engine:
 
     @property
     def adapter(self) -> Adapter | None:
-        """What adapts, where the engine does."""
+        """The adapter, where the engine adapts."""
         return self._adapter
 
     def _adapting(self) -> Adapter:
@@ -398,7 +398,7 @@ class Engine:
 
     @property
     def lockout(self) -> Lockout:
-        """What counts the failed attempts; `left_s` says for how long further ones are refused."""
+        """The counter of failed attempts; `left_s` says for how long further ones are refused."""
         return self._lockout
 
     @property
@@ -439,7 +439,7 @@ class Engine:
         save_state(path, key=key, model_sha256=self.bundle.sha256, counter=counter, values=values, arrays={})
 
     def load_lockout(self, path: str | Path, *, key: bytes, at_least: int, t: float) -> int:
-        """Go on from the failed attempts that were sealed; time that passed in between does not shorten a lockout.
+        """Restore the failed attempts; time that passed in between does not shorten a lockout.
 
         Parameters
         ----------

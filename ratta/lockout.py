@@ -61,7 +61,7 @@ class Lockout:
 
     @property
     def left_s(self) -> float:
-        """Seconds until attempts are allowed again, at the latest time that was told; 0 where they are."""
+        """Seconds until attempts are allowed again, as of the latest known time; 0 where they are."""
         if self.failed < self.max_attempts:
             return 0.0
         return max(0.0, self._last_s + self.lockout_s - self._now_s)

@@ -1,4 +1,4 @@
-"""One attempt, or an open-ended stream: the way of a frame from the camera to a decision."""
+"""One attempt, or an open-ended stream: from a frame to a decision."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Host(Protocol):
 
     @property
     def adapter(self) -> Adapter | None:
-        """What answers and learns in its place, if anything does."""
+        """What answers and learns in its place, if adaptation is enabled."""
 
     def new_perception(self) -> Perception:
-        """Give eyes of its own to a session."""
+        """Make the perception of one session."""
 
     @property
     def lockout(self) -> Lockout:
@@ -50,11 +50,11 @@ class Host(Protocol):
 
     @property
     def turn(self) -> Turn:
-        """Whose turn it is to use the engine."""
+        """The guard against concurrent calls."""
 
 
 class Turn:
-    """Lets one thread at a time into an engine, and says so where two meet.
+    """Lets one thread at a time into an engine; a second one is an error.
 
     A call inside a call of the same thread, as from a signal's handler, is let in.
 
@@ -158,7 +158,7 @@ class Session:
         return self._judge.reason
 
     def confirm(self, *, is_live: bool) -> None:
-        """Say what is known for certain of the person in this attempt: live, or an attack.
+        """State what is known for certain about this attempt: a live person, or an attack.
 
         For an integrator who knows that a living face was there, or that none was: a passcode or second factor (it
         proves who, and is proof of life only where nobody would hold up a picture of himself), an operator's label. It
@@ -254,7 +254,7 @@ class Session:
 
 
 def as_box(box: BoxLike | None) -> Box | None:
-    """Take a `Box`, four numbers or nothing.
+    """Make a `Box` of a `Box`, four numbers or nothing.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What an engine has learnt, sealed, written atomically, restored or refused.
+"""Sealed state: what an engine has learnt, written atomically, restored or rejected.
 
 The format, `ratta-state/1`:
 
@@ -71,7 +71,7 @@ def save_state(
     values: Mapping[str, Any],
     arrays: Arrays,
 ) -> None:
-    """Seal what was learnt and put it in place of the file at `path`, wholly or not at all.
+    """Seal what was learnt and replace the file at `path`, completely or not at all.
 
     A crash or power cut at any moment leaves the old state or the new one. One process at a time may write to `path`.
     Where the path is a link, what it means is replaced, and the link stays.
@@ -119,7 +119,7 @@ def save_state(
 
 
 def load_state(path: str | Path, *, key: bytes | None, model_sha256: str, at_least: int) -> SealedState:
-    """Read a state, or refuse it.
+    """Read a state, or reject it.
 
     Parameters
     ----------

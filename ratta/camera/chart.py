@@ -1,4 +1,4 @@
-"""A session's scores over time as one inline SVG, colored by the page's own style."""
+"""A session's scores over time, a day of attempts, and the cost of a frame, each as an inline SVG."""
 
 from __future__ import annotations
 
@@ -82,18 +82,18 @@ def day_chart(moments: Sequence[Moment], *, threshold: float, title: str) -> str
 
 
 def cost_bar(stages: StageTimes) -> str:
-    """Draw what one frame costs by room, as one bar to scale.
+    """Draw what one frame costs by stage, as one bar to scale.
 
     Returns
     -------
     str
         An `<svg>` element.
     """
-    rooms = {"perception": stages.perception_ms, "inference": stages.inference_ms, "decision": stages.decision_ms}
-    known = {name: ms for name, ms in rooms.items() if math.isfinite(ms)}
+    spent = {"perception": stages.perception_ms, "inference": stages.inference_ms, "decision": stages.decision_ms}
+    known = {name: ms for name, ms in spent.items() if math.isfinite(ms)}
     total = sum(known.values()) or 1.0
     shape = f'viewBox="0 0 {WIDTH} 10" preserveAspectRatio="none"'
-    parts = [f'<svg class="cost" {shape} role="img" aria-label="milliseconds per room">']
+    parts = [f'<svg class="cost" {shape} role="img" aria-label="milliseconds per stage">']
     x = 0.0
     for name, ms in known.items():
         width = max(WIDTH * ms / total, 1.5)

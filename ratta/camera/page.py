@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).parent / "assets" / "page.html"
 PICTURE_WIDTH = 640
-ROOMS = {
+STAGES = {
     "perception": "find, check and cut out the face",
     "inference": "run the network",
     "decision": "weigh the evidence",
@@ -153,8 +153,8 @@ def _frames(decisions: Sequence[Decision]) -> str:
 def _cost_key(stages: StageTimes) -> str:
     spent = {"perception": stages.perception_ms, "inference": stages.inference_ms, "decision": stages.decision_ms}
     return "".join(
-        f'<span><i class="{room}"></i>{ROOMS[room]}: <b>{ms:.2f} ms</b></span>'
-        for room, ms in spent.items()
+        f'<span><i class="{stage}"></i>{STAGES[stage]}: <b>{ms:.2f} ms</b></span>'
+        for stage, ms in spent.items()
         if math.isfinite(ms)
     )
 

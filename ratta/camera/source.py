@@ -1,4 +1,4 @@
-"""What every source of frames is: an iterator over frames with a time and a name."""
+"""The interface of every source of frames: an iterator over frames with a time and a name."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class FrameSource(ABC):
         """
 
     def close(self) -> None:  # noqa: B027  (only a stream holds something)
-        """Let go of the file or device."""
+        """Release the file or device."""
 
     def __enter__(self) -> Self:
         return self

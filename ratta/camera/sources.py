@@ -30,7 +30,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class Pictures(FrameSource):
-    """Pictures that have nothing to do with one another, in the order given."""
+    """Unrelated pictures, in the order given."""
 
     independent = True
 
@@ -96,12 +96,12 @@ class Video(FrameSource):
         return SourceFrame(frame.index, frame.t_seconds, frame.frame_bgr, self.name, frame.scale)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._reader.close()
 
 
 def open_source(source: str | int | Path, *, fps: float | None = None, patient: bool = False) -> FrameSource:
-    """Open whatever frames come from.
+    """Open a source of frames.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the two words the rest of ratta uses: `outputs` and `run`. The only file that imports it.
+"""ONNX Runtime behind the interface that everything else uses. The only file that imports it.
 
 From version 1.29 on, the runtime counts its users: as soon as it is imported it writes a lasting device number and a
 database below the user's cache folder, and sends events to its maker. It reads `ORT_DISABLE_TELEMETRY` once, at its

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and what its header says of its size, before anything decodes it."""
+"""The format of a file by its first bytes, and the size that its header announces, before anything is decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorded video: its frames with square pixels, at their own times, whatever its container forgot to say."""
+"""A recorded video: its frames with square pixels, at their own times, also where the container lacks them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Capture(Protocol):
         """Give a property by its OpenCV number."""
 
     def release(self) -> None:
-        """Let go of the file or device."""
+        """Release the file or device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +154,7 @@ class VideoReader:
                 raise _no_times(self.name)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._capture.release()
 
     def _next(self) -> tuple[int, float, Frame] | None:

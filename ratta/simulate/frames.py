@@ -101,7 +101,7 @@ def simulate_session(
     plain: bool = False,
     every: int = 1,
 ) -> Iterator[Capture]:
-    """Simulate one attempt of one person before one camera: its frames with box, species, camera and medium.
+    """Simulate one attempt of one person in front of one camera: its frames with box, species, camera and medium.
 
     Of the camera's frames each `every`-th is made, the first among them.
     """

@@ -1,4 +1,4 @@
-"""One attempt before one camera: what is drawn once per session, and how each of its frames comes about."""
+"""One simulated attempt: what is drawn once per session, and how each frame is rendered."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ WALL = (196, 190, 180)
 
 
 class Session:
-    """A person (or a picture of one) before a camera; draws everything static once, then renders frames.
+    """A person, or a picture of one, in front of a camera; draws everything static once, then renders frames.
 
     Parameters
     ----------

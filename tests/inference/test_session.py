@@ -70,11 +70,12 @@ def test_what_a_callers_handler_raises_reaches_the_caller(graph, kind):
     heard = 0
     try:
         for turn in range(60):
-            signal.setitimer(signal.ITIMER_REAL, 2e-4 + 5e-5 * (turn % 8))
             try:
+                signal.setitimer(signal.ITIMER_REAL, 2e-4 + 5e-5 * (turn % 8))
                 for _ in range(20):
                     session.run(PIXELS)
-                time.sleep(0.01)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                time.sleep(0.001)
             except Exception as error:
                 heard += error is raised[-1]
     finally:

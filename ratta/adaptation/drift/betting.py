@@ -62,7 +62,7 @@ class BettingDrift:
     ...     if detector.alarm:
     ...         break
     >>> session, detector.band
-    (9, <Band.ADAPT: 'adapt'>)
+    (14, <Band.ADAPT: 'adapt'>)
     """
 
     def __init__(
