@@ -3,7 +3,7 @@
 #   make test   sets up and passes the tests
 PYTHON ?= python3
 .DELETE_ON_ERROR:
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs fuzz soak clean
 
 demo: .venv-demo/ready
 	.venv-demo/bin/ratta demo --output out/demo
@@ -16,6 +16,15 @@ lint: .venv-test/ready
 	.venv-test/bin/ruff check ratta tests bench examples docs/browser docs/hooks.py
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
+
+# Long runs of what `make test` does for some seconds; EXAMPLES a property, SECONDS of attempts.
+EXAMPLES ?= 20000
+SECONDS ?= 7200
+fuzz: .venv-test/ready
+	RATTA_FUZZ=$(EXAMPLES) .venv-test/bin/pytest tests/fuzz tests/test_monotone.py
+
+soak: .venv-test/ready
+	.venv-test/bin/python -P tests/fuzz/soak.py --seconds $(SECONDS) --output soak.json
 
 docs:
 	bash .ci/docs

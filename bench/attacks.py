@@ -1,164 +1,188 @@
-"""Somebody means harm: a thousand sessions of each attack, and what attacks of other people gain by them.
+"""Somebody means harm: a thousand sessions of each attack, on an adapting engine that knows nothing yet.
 
-    python bench/attacks.py run --corpus adapt-corpus --sources adapt-sources --output runs/attacks
-    python bench/attacks.py report --output runs/attacks --write bench/results/adaptation
+    python bench/attacks.py FEATURES.npz [--model MODEL] [--output bench/results/adaptation]
 
-Two fifths of the people are held out. After every 25 sessions their sessions, a frame each, are shown to what is in
-force, whether the arbiter would let it answer or not, and APCER of each species is compared with the source's at the
-frozen threshold. Then comes recovery: the source's own camera again, held-out people of both classes, until the source
-answers. Threshold: EER on the source's development sessions. Corpus and sources: `bench/adaptation_sources.py`.
+Two fifths of the people are held out. After every 25 sessions their sessions are answered, without learning, by the
+engine as it then is. *Granted* counts frames whose log-odds were above the source's and sessions that ended LIVE where
+the source's did not, in the attack, in the probes and after: the rule says 0. Then the owner comes: live sessions of
+held-out people, each confirmed afterwards, or none. The anchors learn from gated sessions; augmented views count as
+agreeing, which is the best case for an attacker. MODEL should have drift statistics (`bench/with_drift.py`).
 
-Three attacks are on the sealed state: after every session it is saved, touched and offered to a second engine, and
-after every 25 the engine itself, where something is in force, is restarted from what was touched. A byte is changed; an
-older state is put back where the integrator keeps the counter, and where he does not.
+Ten attacks are streams, or reach for the sealed state: after every session it is saved, touched and offered to the
+engine again. The eleventh knows the rule, the anchor and the threshold at every moment, and chooses among all attacks
+at hand the one that serves it best: to drag the anchor to its own attacks, to make it deny the owner. In a second form
+it is not bound to any attack that exists: it puts features where it likes, and the source finds them live.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable, Iterator
-from itertools import chain, cycle, islice, product
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-from adaptation import CLEAN, PAUSE_S, Shown, Source, attempt
-from adaptation_variants import make_adapter
-from ratta.adaptation.adapter import Adapter
-from ratta.adaptation.memory import export_memory, restore_memory
+from feature_streams import BETWEEN_S, FeatureSession, Trial, read_sessions, reference_of
 
+from ratta.adaptation.budget import FIVE_PERCENT, Budget
+from ratta.adaptation.drift import BettingDrift
+from ratta.bundle import find_bundle, read_bundle
 from ratta.errors import StateError
-from ratta.evaluate import read_pool
-from ratta.simulate import change_crops
 from ratta.state import load_state, save_state
 
-SOURCES, CHANGES_OF_CAMERA = ("weak-1", "strong-2"), ("contrast-0.5", "cast-strong")
 SESSIONS, EVERY, HELD_OUT = 1_000, 25, 0.4
 RUSH_S = 0.1
-FAR = "infrared"
+KEY, SHA256 = bytes(range(32)), "0" * 64
+OWNER = 20
+Chosen = tuple[FeatureSession, float]
 
 
 class Stage:
-    """The people of one source under one change of camera, and what an attacker can make of them."""
+    """What an attacker has in hand, and what is held out."""
 
-    def __init__(self, source: Source, corpus: Path, change: str, *, seed: int) -> None:
-        self.source, self.rng = source, np.random.default_rng(seed)
-        sessions = read_pool(corpus / "test")
-        people = self.rng.permutation(sorted({one.subject for one in sessions}))
-        kept = set(people[: round(HELD_OUT * len(people))].tolist())
-        self.on_stage, self.held_out = [], []
-        for place, one in enumerate(sessions):
-            (self.held_out if one.subject in kept else self.on_stage).append((place, one))
-        self.change = change
-        self.away = [self.shown(one, change) for one in self.on_stage]
-        self.home = [self.shown(one, CLEAN) for one in self.on_stage]
-        self.live = [s for s in self.away if s.is_live]
-        self.attacks = [s for s in self.away if not s.is_live]
+    def __init__(self, sessions: list[FeatureSession], trial: Trial, *, seed: int, count: int) -> None:
+        self.rng, self.trial, self.count = np.random.default_rng(seed), trial, count
+        people = self.rng.permutation(sorted({s.person for s in sessions})).tolist()
+        kept = set(people[: round(HELD_OUT * len(people))])
+        self.held_out = [s for s in sessions if s.person in kept]
+        mine = [s for s in sessions if s.person not in kept]
+        self.live, self.attacks = [s for s in mine if s.is_live], [s for s in mine if not s.is_live]
+        sure = trial.adapter.gate.live_logit + trial.adapter.gate.margin
+        self.accepted = [s for s in self.attacks if np.median(s.logits) >= sure]
 
-    def shown(self, one, change: str) -> Shown:
-        place, session = one
-        pixels = np.asarray(session.pixels)
-        crops = pixels if change == CLEAN else change_crops(pixels, change, seed=place)
-        return Shown(crops, session.species or "live")
+    @property
+    def owner(self) -> list[FeatureSession]:
+        """Live sessions of people who are held out."""
+        return [s for s in self.held_out if s.is_live]
 
-    def liked(self, shown: Shown) -> float:
-        """How live the source finds a session."""
-        return float(np.median([self.source.model.network.read(crop).live_logit for crop in shown.pixels]))
+    def z(self, sessions: list[FeatureSession]) -> np.ndarray:
+        """Where sessions lie, in the middle of their frames."""
+        return np.stack([self.trial.adapter.reference.space.project(s.embeddings).mean(axis=0) for s in sessions])
 
-    def mixed(self, some: list[Shown]) -> Iterator[tuple[Shown, float]]:
-        return ((some[i], PAUSE_S) for i in self.rng.permutation(len(some)))
+    def conformity(self, session: FeatureSession) -> float:
+        """Tell what a white box knows: how the anchor would answer."""
+        anchor, space = self.trial.adapter.anchor, self.trial.adapter.reference.space
+        rows = zip(space.project(session.embeddings), session.logits.tolist(), strict=True)
+        return float(np.median([anchor.conformity(z, live_logit) for z, live_logit in rows]))
 
 
-def in_turn(some: list[Shown]) -> Iterator[tuple[Shown, float]]:
-    return ((one, PAUSE_S) for one in cycle(some))
+def _paced(sessions: Iterator[FeatureSession], pause_s: float = BETWEEN_S) -> Iterator[Chosen]:
+    return ((one, pause_s) for one in sessions)
 
 
-def attack_flood(stage: Stage):
+def attack_flood(stage: Stage) -> Iterator[Chosen]:
     """One class: attacks alone."""
-    return in_turn(stage.attacks)
+    return _paced(cycle(stage.attacks))
 
 
-def live_flood(stage: Stage):
+def live_flood(stage: Stage) -> Iterator[Chosen]:
     """One class: live faces alone."""
-    return in_turn(stage.live)
+    return _paced(cycle(stage.live))
 
 
-def alternate(stage: Stage):
-    """Eight live sessions that trip the detector, eight attacks that poison what it lets in."""
-    live, attacks = in_turn(stage.live), in_turn(stage.attacks)
-    return chain.from_iterable(chain(list(islice(live, 8)), list(islice(attacks, 8))) for _ in cycle([0]))
+def alternate(stage: Stage) -> Iterator[Chosen]:
+    """Eight live sessions that let it learn, eight attacks that poison it."""
+    live, attacks = cycle(stage.live), cycle(stage.attacks)
+    return _paced(one for turn in cycle((live, attacks)) for one in islice(turn, 8))
 
 
-def ramp(stage: Stage):
+def ramp(stage: Stage) -> Iterator[Chosen]:
     """Attacks that the source finds more and more live, each a few times, between live sessions."""
-    ranked = sorted(stage.attacks, key=stage.liked)
-    times = -(-SESSIONS // (2 * len(ranked)))
-    between = in_turn(stage.live)
-    return chain.from_iterable(((one, PAUSE_S), next(between)) for one in ranked for _ in range(times))
+    ranked = sorted(stage.attacks, key=lambda s: float(np.median(s.logits)))
+    live, times = cycle(stage.live), -(-stage.count // (2 * len(ranked)))
+    return _paced(one for attack in ranked for _ in range(times) for one in (attack, next(live)))
 
 
-def replay_accepted(stage: Stage):
+def replay_accepted(stage: Stage) -> Iterator[Chosen]:
     """Show the attack that the source finds most live, again and again, between live sessions."""
-    best, between = max(stage.attacks, key=stage.liked), in_turn(stage.live)
-    return chain.from_iterable(((best, PAUSE_S), next(between)) for _ in cycle([0]))
+    best, live = max(stage.attacks, key=lambda s: float(np.median(s.logits))), cycle(stage.live)
+    return _paced(one for _ in cycle((0,)) for one in (best, next(live)))
 
 
-def drain(stage: Stage):
-    """Show the source's own camera without a pause, which spends the budget; then the changed one."""
-    rush = ((one, RUSH_S) for one in islice(cycle(stage.home), 2 * SESSIONS // 3))
-    return chain(rush, chain.from_iterable(stage.mixed(stage.away) for _ in cycle([0])))
+def drain(stage: Stage) -> Iterator[Chosen]:
+    """Spend the budget without a pause; then show attacks between live sessions."""
+    yield from _paced(islice(cycle([*stage.live, *stage.attacks]), 2 * stage.count // 3), RUSH_S)
+    yield from alternate(stage)
 
 
-def forced_refuse(stage: Stage):
-    """Show the changed camera, then attacks through one that nobody should learn from, then the changed one again."""
-    far = [stage.shown(one, FAR) for one in stage.on_stage if not one[1].is_live]
-    before = islice(chain.from_iterable(stage.mixed(stage.away) for _ in cycle([0])), SESSIONS // 3)
-    return chain(
-        before, islice(in_turn(far), SESSIONS // 3), chain.from_iterable(stage.mixed(stage.away) for _ in "12345")
-    )
+def forced_refuse(stage: Stage) -> Iterator[Chosen]:
+    """Live sessions, then attacks far from everything the source knows, then attacks as they are."""
+    far = 60 * stage.rng.standard_normal(stage.attacks[0].embeddings.shape[1]) / 24
+    away = [FeatureSession(s.embeddings + far, s.logits, False, s.species, s.person) for s in stage.attacks]
+    yield from _paced(islice(cycle(stage.live), stage.count // 3))
+    yield from _paced(islice(cycle(away), stage.count // 3))
+    yield from attack_flood(stage)
 
 
-def natural(stage: Stage):
+def mixed(stage: Stage) -> Iterator[Chosen]:
     """Both classes as they come, again and again."""
-    return chain.from_iterable(stage.mixed(stage.away) for _ in cycle([0]))
+    both = [*stage.live, *stage.attacks]
+    return _paced(both[i] for _ in cycle((0,)) for i in stage.rng.permutation(len(both)).tolist())
 
 
-ATTACKS: dict[str, Callable[[Stage], Iterator[tuple[Shown, float]]]] = {
-    one.__name__.replace("_", "-"): one
-    for one in (attack_flood, live_flood, alternate, ramp, replay_accepted, drain, forced_refuse)
-}
+def white_box_drag(stage: Stage) -> Iterator[Chosen]:
+    """Of the attacks that count as evidence, always the one that brings the anchor nearest to the other attacks."""
+    goal, places = stage.z(stage.attacks).mean(axis=0), stage.z(stage.accepted)
+    while True:
+        step = places - stage.trial.adapter.anchor._mean
+        order = np.argsort(-step @ (goal - stage.trial.adapter.anchor._mean))
+        yield stage.accepted[order[int(stage.rng.integers(min(3, len(order))))]], BETWEEN_S
+
+
+def white_box_lock_out(stage: Stage) -> Iterator[Chosen]:
+    """Of the attacks that count as evidence, always the one that conforms most: the threshold rises."""
+    while True:
+        ranked = sorted(stage.accepted, key=stage.conformity)
+        yield ranked[-1 - int(stage.rng.integers(min(3, len(ranked))))], BETWEEN_S
+
+
+def crafted_drag(stage: Stage) -> Iterator[Chosen]:
+    """Features of attacks with log-odds that the source finds live beyond doubt: every one is evidence."""
+    for one in cycle(stage.attacks):
+        yield FeatureSession(one.embeddings, np.full(len(one.logits), 20.0), False, one.species, one.person), BETWEEN_S
+
+
+def crafted_lock_out(stage: Stage) -> Iterator[Chosen]:
+    """All features at one point that the source finds live beyond doubt: the threshold rises as high as it can."""
+    point = stage.attacks[0].embeddings.mean(axis=0)
+    while True:
+        noise = 0.01 * stage.rng.standard_normal((5, len(point)))
+        yield FeatureSession((point + noise).astype(np.float32), np.full(5, 20.0), False, "crafted", -1), BETWEEN_S
+
+
+STREAMS = (attack_flood, live_flood, alternate, ramp, replay_accepted, drain, forced_refuse)
+WHITE_BOX = (white_box_drag, white_box_lock_out, crafted_drag, crafted_lock_out)
 STATE_ATTACKS = ("state-tampering", "state-replay", "state-replay-uncounted")
+ATTACKS: dict[str, Callable[[Stage], Iterator[Chosen]]] = {
+    **{one.__name__.replace("_", "-"): one for one in STREAMS},
+    **dict.fromkeys(STATE_ATTACKS, mixed),
+    **{one.__name__.replace("_", "-"): one for one in WHITE_BOX},
+}
 
 
 class Thief:
-    """Whoever can write the file that an engine's state is kept in, but has not its key.
+    """Whoever can write the file that an engine's state is kept in, but has not its key."""
 
-    Parameters
-    ----------
-    source : Source
-    attack : str
-        One of `STATE_ATTACKS`.
-    folder : Path
-        Where the state lies.
-    """
-
-    def __init__(self, source: Source, attack: str, folder: Path) -> None:
-        self.attack, self.path = attack, folder / "state"
-        self.rng, self.key = np.random.default_rng(11), bytes(range(32))
-        self.sha256 = source.bundle.sha256
-        self.second = make_adapter(source.model, source.reference, "ratta", lambda _: None)
+    def __init__(self, attack: str, folder: Path) -> None:
+        self.attack, self.path, self.rng = attack, folder / "state", np.random.default_rng(11)
         self.stolen: list[bytes] = []
         self.tried = self.refused = 0
 
-    def after(self, adapter: Adapter, number: int) -> None:
-        """Save the state of a session's end, touch it, and offer it."""
-        values, arrays = export_memory(adapter)
-        save_state(self.path, key=self.key, model_sha256=self.sha256, counter=number, values=values, arrays=arrays)
+    def after(self, trial: Trial, number: int) -> None:
+        """Save the state of a session's end, touch it, and restart the engine from it; refused, it starts anew."""
+        values, arrays = trial.adapter.export_state()
+        save_state(self.path, key=KEY, model_sha256=SHA256, counter=number, values=values, arrays=arrays)
         self.stolen.append(self.path.read_bytes())
         self.path.write_bytes(self.touched())
-        self.offer(self.second, number)
-        if number % EVERY == 0 and adapter.in_force is not None:
-            self.offer(adapter, number)
+        self.tried += 1
+        try:
+            at_least = 0 if self.attack == "state-replay-uncounted" else number
+            state = load_state(self.path, key=KEY, model_sha256=SHA256, at_least=at_least)
+            trial.adapter.restore_state(state.values, state.arrays)
+        except StateError:
+            self.refused += 1
 
     def touched(self) -> bytes:
         if self.attack != "state-tampering":
@@ -167,138 +191,109 @@ class Thief:
         state[self.rng.integers(len(state))] ^= int(self.rng.integers(1, 256))
         return bytes(state)
 
-    def offer(self, adapter: Adapter, number: int) -> None:
-        """Restart an engine from the file, as `Engine.load_state` does."""
-        at_least = 0 if self.attack == "state-replay-uncounted" else number
-        adapter.reset()
-        self.tried += 1
-        try:
-            state = load_state(self.path, key=self.key, model_sha256=self.sha256, at_least=at_least)
-            restore_memory(adapter, state.values, state.arrays)
-        except StateError:
-            self.refused += 1
+
+def play(attack: str, sessions: list[FeatureSession], model: str, *, count: int) -> dict[str, object]:
+    """Run one attack, and the owner after it."""
+    reference, policy = reference_of(model, "wide")
+    thief: Thief | None = None
+    found: dict[str, object] = {"attack": attack, "sessions": count}
+    granted = 0
+    for confirmed in (False, True):
+        detector = BettingDrift(reference.drift) if reference.drift else None
+        trial = Trial(reference, policy, budget=Budget(watts=2.0, time=FIVE_PERCENT), detector=detector)
+        stage = Stage(sessions, trial, seed=7, count=count)
+        with tempfile.TemporaryDirectory() as folder:
+            thief = Thief(attack, Path(folder)) if attack in STATE_ATTACKS else None
+            rounds = []
+            for number, (session, pause_s) in enumerate(islice(ATTACKS[attack](stage), count), 1):
+                trial.answer(session, confirm=False, between_s=pause_s)
+                if thief:
+                    thief.after(trial, number)
+                if number % EVERY == 0:
+                    rounds.append(probes(stage))
+        found |= {"held-out attacks": len([s for s in stage.held_out if not s.is_live]), **summary(rounds)}
+        found["confirmed" if confirmed else "gated"] = owner(stage, confirmed=confirmed)
+        granted += trial.granted
+    states = [thief.tried, thief.refused] if thief else None
+    return found | {"granted": granted, "counts": trial.adapter.counts, "band": trial.adapter.band, "states": states}
 
 
-class Probes:
-    """Held-out sessions, a frame each, and which of them pass."""
-
-    def __init__(self, stage: Stage) -> None:
-        shown = [stage.shown(one, stage.change) for one in stage.held_out]
-        self.crops = [one.pixels[0] for one in shown]
-        self.species = np.array([one.species for one in shown])
-        self.threshold = stage.source.model.threshold_logit
-        self.source = self.passing(stage.source.model.network)
-        self._known: tuple[object, np.ndarray] = (None, self.source)
-
-    def passing(self, network) -> np.ndarray:
-        return np.array([network.read(crop).live_logit >= self.threshold for crop in self.crops])
-
-    def now(self, adapter: Adapter) -> np.ndarray:
-        network = adapter.in_force
-        if network is not self._known[0]:
-            self._known = (network, self.passing(network) if network is not None else self.source)
-        return self._known[1]
-
-    def worst(self, passing: np.ndarray) -> tuple[float, float, float]:
-        """Highest rise of APCER over species, in points, with a paired bootstrap interval of that species."""
-        rises = {kind: self._rise(passing, self.species == kind) for kind in np.unique(self.species) if kind != "live"}
-        return max(rises.values())
-
-    def live(self, passing: np.ndarray) -> float:
-        return 100 * float((passing * 1.0 - self.source)[self.species == "live"].mean())
-
-    def _rise(self, passing: np.ndarray, of: np.ndarray) -> tuple[float, float, float]:
-        difference = (passing * 1.0 - self.source)[of]
-        draws = np.random.default_rng(0).choice(difference, (1000, len(difference))).mean(axis=1)
-        low, high = np.quantile(draws, (0.025, 0.975))
-        return 100 * float(difference.mean()), 100 * float(low), 100 * float(high)
+def probes(stage: Stage) -> tuple[float, float, float, float]:
+    """Held-out sessions: APCER and BPCER, of the source and of the engine as it is."""
+    rows = [stage.trial.probe(s) for s in stage.held_out]
+    attacks, live = [r for r in rows if not r.is_live], [r for r in rows if r.is_live]
+    apcer = [float(np.mean([getattr(r, way) for r in attacks])) for way in ("source", "anchored")]
+    return *apcer, *(float(np.mean([not getattr(r, way) for r in live])) for way in ("source", "anchored"))
 
 
-def play(source: Source, corpus: Path, change: str, attack: str, folder: Path) -> dict:
-    source.model.network.forget()
-    stage, events = Stage(source, corpus, change, seed=7), []
-    source.model.network.expect(stage.away + stage.home)
-    probes, adapter, now_s = Probes(stage), make_adapter(source.model, source.reference, "ratta", events.append), 0.0
-    rounds, thief = [], Thief(source, attack, folder) if attack in STATE_ATTACKS else None
-    for number, (shown, pause_s) in enumerate(islice(ATTACKS.get(attack, natural)(stage), SESSIONS), 1):
-        *_, now_s = attempt(adapter, shown, now_s, pause_s)
-        if number % EVERY == 0:
-            passing = probes.now(adapter)
-            rounds.append((number, *probes.worst(passing), probes.live(passing), adapter.in_force is not None))
-        if thief:
-            thief.after(adapter, number)
-    recovery, home = 0, [stage.shown(one, CLEAN) for one in stage.held_out]
-    while adapter.adapted and recovery < len(home):
-        *_, now_s = attempt(adapter, home[recovery], now_s, PAUSE_S)
-        recovery += 1
-    worst = max(rounds, key=lambda r: r[1])
+def summary(rounds: list[tuple[float, float, float, float]]) -> dict[str, object]:
+    """Tell what the probes met at worst and at last."""
+    table = np.round(rounds, 4)
+    names = ("source apcer", "apcer", "source bpcer", "bpcer")
+    found: dict[str, object] = {name: float(table[-1, i]) for i, name in enumerate(names)}
+    return found | {"highest apcer": float(table[:, 1].max()), "highest bpcer": float(table[:, 3].max())}
+
+
+def owner(stage: Stage, *, confirmed: bool) -> dict[str, list[float]]:
+    """Live sessions after the attack: share that is turned away by the engine, and by the source."""
+    rows = [stage.trial.answer(one, confirm=confirmed) for one in islice(cycle(stage.owner), OWNER)]
     return {
-        "source": source.name, "change": change, "attack": attack, "sessions": number, "probes": len(probes.crops),
-        "in force": sum(r[5] for r in rounds) / len(rounds),
-        "worst APCER rise": worst[1:4], "live then": worst[4],
-        "first harm": next((r[0] for r in rounds if r[1] > 0), None),
-        "first harm beyond the interval": next((r[0] for r in rounds if r[2] > 0), None),
-        "recovery": recovery, "counts": adapter.counts, "spent_ms": adapter.budget.spent_ms,
-        "refused": {o.value: n for o, n in adapter.learner.gate.refused.items() if n}, "rounds": rounds,
-        "states": [thief.tried, thief.refused] if thief else None,
-    }  # fmt: skip
+        f"{a} to {b}": [
+            round(float(np.mean([not getattr(r, way) for r in rows[a:b]])), 4) for way in ("anchored", "source")
+        ]
+        for a, b in ((0, 5), (5, 10), (10, OWNER))
+    }
 
 
-def run(corpus: Path, sources: Path, output: Path, references: Path) -> None:
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / "runs.jsonl"
-    known = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    done = {(one["source"], one["change"], one["attack"]) for one in known}
-    for name in SOURCES:
-        source = Source(sources / name, corpus, references)
-        for change, attack in product(CHANGES_OF_CAMERA, (*ATTACKS, *STATE_ATTACKS)):
-            if (name, change, attack) in done:
-                continue
-            record = play(source, corpus, change, attack, output)
-            with path.open("a") as stream:
-                stream.write(json.dumps(record) + "\n")
-            print(
-                *(record[k] for k in ("source", "change", "attack", "worst APCER rise", "in force", "counts")),
-                flush=True,
-            )
-
-
-def report(output: Path, write: Path) -> None:
-    records = [json.loads(line) for line in (output / "runs.jsonl").read_text().splitlines()]
-    (write / "attacks.json").write_text(json.dumps(records) + "\n")
-    head = ("source", "change", "attack", "sessions", "in force", "worst species APCER, highest rise [95 %]")
-    head += ("live faces passing then", "sessions to first rise", "beyond the interval", "recovery, sessions")
-    head += ("touched states refused",)
-    lines = ["# Attacks", "", *(__doc__ or "").strip().splitlines()[5:], ""]
-    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for r in records:
-        rise, low, high = r["worst APCER rise"]
-        cells = (r["source"], r["change"], r["attack"], f"{r['sessions']:,}", f"{r['in force']:.0%}")
-        cells += (f"{rise:+.1f} [{low:+.1f}, {high:+.1f}]", f"{r['live then']:+.1f}")
-        cells += tuple(str(r[k] or "none") for k in ("first harm", "first harm beyond the interval"))
-        states = r["states"] and "{1:,} of {0:,}".format(*r["states"])
-        cells += (str(r["recovery"]), states or "")
+def markdown(rows: list[dict[str, object]], note: str) -> str:
+    """Lay out the table."""
+    head = (
+        "attack",
+        "granted",
+        "APCER of held-out attacks, source",
+        "at the end",
+        "at most",
+        "BPCER, source",
+        "at the end",
+    )
+    head += ("at most", "owner's BPCER after, sessions 0-5 / 5-10 / 10-20, nobody confirms", "the same, confirmed")
+    lines = ["# Attacks on the anchors", "", note, "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for r in rows:
+        cells = [str(r["attack"]), str(r["granted"])]
+        cells += [
+            f"{r[k]:.3f}" for k in ("source apcer", "apcer", "highest apcer", "source bpcer", "bpcer", "highest bpcer")
+        ]
+        cells += [" / ".join(f"{share:.2f}" for share, _ in r[how].values()) for how in ("gated", "confirmed")]
         lines.append(f"| {' | '.join(cells)} |")
-    (write / "attacks.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    states = ", ".join(f"{r['attack']}: {r['states'][1]:,} of {r['states'][0]:,}" for r in rows if r["states"])
+    return "\n".join([*lines, "", f"Touched states refused: {states}.", ""])
 
 
 def main() -> None:
+    """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run")
-    running.add_argument("--corpus", type=Path, required=True)
-    running.add_argument("--sources", type=Path, required=True)
-    running.add_argument("--references", type=Path, required=True, help="folder that bench/adaptation.py keeps them in")
-    reporting = commands.add_parser("report")
-    reporting.add_argument("--write", type=Path, required=True)
-    for command in (running, reporting):
-        command.add_argument("--output", type=Path, required=True)
+    parser.add_argument("features", type=Path)
+    parser.add_argument("--model", default="ratta-mnv3s-128")
+    parser.add_argument("--sessions", type=int, default=SESSIONS, help="of each attack")
+    parser.add_argument("--output", type=Path)
     args = parser.parse_args()
-    if args.command == "run":
-        run(args.corpus, args.sources, args.output, args.references)
-    else:
-        report(args.output, args.write)
+    sessions, bundle = read_sessions(args.features, "wide"), read_bundle(find_bundle(args.model))
+    rows = []
+    for attack in ATTACKS:
+        rows.append(play(attack, sessions, args.model, count=args.sessions))
+        print(json.dumps(rows[-1]), flush=True)
+    note = (
+        f"{args.sessions:,} sessions of each, development figures on features of one real webcam "
+        f"({len(sessions)} sessions of {len({s.person for s in sessions})} people, two fifths of them held out), "
+        f"{bundle.name} {bundle.version} at its own thresholds, one order of sessions. Gated evidence, drift "
+        f"{'on' if reference_of(args.model, 'wide')[0].drift else 'off'}, the budget's 5 %."
+    )
+    print(markdown(rows, note))
+    if args.output:
+        model = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+        record = {"note": note, "model": model, "rows": rows}
+        (args.output / "attacks.json").write_text(json.dumps(record, indent=1) + "\n")
+        (args.output / "attacks.md").write_text(markdown(rows, note))
 
 
 if __name__ == "__main__":

@@ -18,15 +18,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import mediapipe
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
+from ratta.inference.session import import_onnxruntime
 from ratta.perception.face import SIDE, BlazeFace
 from ratta.records import Box
+
+onnxruntime = import_onnxruntime()
 
 MODEL = Path(__file__).parent.parent / "models" / "blazeface-short-range" / "blazeface.onnx"
 SIZES = (1024, 480, 240)
@@ -115,7 +118,7 @@ def ratta_detector() -> BlazeFace:
 class Graph:
     """The session that `BlazeFace` asks for."""
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+    def __init__(self, session: Any) -> None:
         self.session = session
 
     def run(self, feeds: dict[str, Picture]) -> tuple[npt.NDArray[np.float32], ...]:

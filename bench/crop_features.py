@@ -2,10 +2,10 @@
 
     python bench/crop_features.py CAPTURES OUTPUT.npz [--people 0001 ...] [--frames 6] [--pool FOLDER]
 
-`CAPTURES/live/<person>` holds living faces, every other folder is an attack species. Consecutive captures of one person
-make a session. Faces are found by the shipped detector; a capture that holds none is left out. What the file holds
-stands in `bench/feature_streams.py`. `--pool` also keeps the wide crops as sessions for `ratta eval`. Both are made from
-faces: keep them where the captures may be kept.
+`CAPTURES/live/<person>` holds living faces, every other folder is an attack species. Consecutive captures of one
+person make a session. Faces are found by the shipped detector; a capture that holds none is left out. What the file
+holds stands in `bench/feature_streams.py`. `--pool` also keeps the wide crops as sessions for `ratta eval`. Both are
+made from faces: keep them where the captures may be kept.
 """
 
 from __future__ import annotations

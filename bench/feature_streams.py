@@ -15,9 +15,12 @@ import numpy as np
 
 from ratta.adaptation.budget import Allowance, Budget
 from ratta.adaptation.controller import Controller
+from ratta.adaptation.records import Attempt
 from ratta.adaptation.source import SourceReference, Space
 from ratta.bundle import find_bundle, read_bundle
 from ratta.decision import Judge, Policy
+from ratta.evaluate import read_pool
+from ratta.inference import Network
 from ratta.records import Reading, Verdict, logit
 
 FRAME_S, BETWEEN_S = 0.5, 120.0
@@ -28,13 +31,14 @@ WAYS = ("source", "anchored")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureSession:
-    """One real session, as features."""
+    """One session, as features; where its crops `(n, S, S, 3)` are there, augmented views can be asked, too."""
 
     embeddings: np.ndarray
     logits: np.ndarray
     is_live: bool
     species: str
     person: int
+    pixels: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,34 @@ class FeatureNetwork:
         if self.agreeing:
             return Reading(self.reading.logits, self.reading.embedding, self.reading.cut, 99.0)
         return self.reading
+
+
+class PixelNetwork:
+    """Reads crops, each once."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._seen: dict[bytes, Reading] = {}
+
+    def read(self, pixels: tuple[np.ndarray, ...]) -> Reading:
+        key = pixels[0].tobytes()
+        if key not in self._seen:
+            self._seen[key] = self.network.read(pixels)
+        return self._seen[key]
+
+
+def pool_sessions(folder: Path, network: PixelNetwork) -> list[FeatureSession]:
+    """Read a pool of `ratta eval` by a network, one crop a frame; refused frames are left out."""
+    pool = read_pool(folder)
+    people = sorted({one.subject for one in pool})
+    found = []
+    for one in pool:
+        pixels = np.asarray(one.pixels)[one.refusals == ""]
+        if len(pixels):
+            readings = [network.read((crop,)) for crop in pixels]
+            features = np.stack([r.embedding for r in readings]), np.array([r.live_logit for r in readings])
+            found.append(FeatureSession(*features, one.is_live, one.species, people.index(one.subject), pixels))
+    return found
 
 
 def read_sessions(path: Path, crops: str) -> list[FeatureSession]:
@@ -117,44 +149,72 @@ def stream_of(
 class Trial:
     """One adapter and one source beside it, over a stream of feature sessions.
 
-    `settings` go to the controller: `alpha`, `gated` and others.
+    `settings` go to the controller: `alpha`, `gated`, `budget`, `detector` and others. With all the budget it may want
+    and without a detector, unless given.
     """
 
-    def __init__(self, reference: SourceReference, policy: Policy, *, seed: int = 0, **settings: object) -> None:
+    def __init__(
+        self,
+        reference: SourceReference,
+        policy: Policy,
+        *,
+        seed: int = 0,
+        network: PixelNetwork | None = None,
+        **settings: object,
+    ) -> None:
         self.policy, self.seed = policy, seed
-        self.network = FeatureNetwork()
+        self.network = network or FeatureNetwork()
         self.adapter = Controller(
             self.network,
-            SourceReference(reference.space, reference.prototypes),
+            reference,
             live_logit=logit(policy.live_threshold),
-            budget=Budget(watts=1.0, time=PLENTY),
             clock=lambda: 0.0,
-            **settings,
+            **{"budget": Budget(watts=1.0, time=PLENTY), **settings},
         )
         self.t = 1000.0
         self.granted = 0
 
-    def answer(self, session: FeatureSession, *, confirm: bool) -> Answered:
+    def answer(self, session: FeatureSession, *, confirm: bool, between_s: float = BETWEEN_S) -> Answered:
         """Answer a session by the source and by the adapted engine, then learn."""
-        source, adapted = Judge(self.policy), Judge(self.policy)
         attempt = self.adapter.begin()
-        for embedding, live_logit in zip(session.embeddings, session.logits.tolist(), strict=True):
-            self.t += FRAME_S
-            self.network.reading = Reading(np.zeros(2, np.float32), embedding, np.zeros(0, np.float32), live_logit)
-            self.network.agreeing = False
-            reading = self.adapter.read(attempt, (), t=self.t)
-            self.granted += reading.live_logit > live_logit
-            source.update(live_logit, t=self.t, box=None)
-            adapted.update(reading.live_logit, t=self.t, box=None)
+        answered = self._decide(session, attempt)
         self.adapter.end(attempt, t=self.t)
         if confirm:
             self.adapter.confirm(attempt, is_live=session.is_live)
-        self.network.agreeing = True
-        self.t += BETWEEN_S
+        self.t += between_s
+        if isinstance(self.network, FeatureNetwork):
+            self.network.agreeing = True
         self.adapter.idle(self.t)
+        return answered
+
+    def probe(self, session: FeatureSession) -> Answered:
+        """Answer a session, and learn nothing of it."""
+        t = self.t
+        answered = self._decide(session, Attempt())
+        self.t = t
+        return answered
+
+    def _decide(self, session: FeatureSession, attempt: Attempt) -> Answered:
+        source, adapted = Judge(self.policy), Judge(self.policy)
+        for place, live_logit in enumerate(session.logits.tolist()):
+            self.t += FRAME_S
+            reading = self.adapter.read(attempt, self._crops(session, place), t=self.t)
+            self.granted += reading.live_logit > live_logit
+            source.update(live_logit, t=self.t, box=None)
+            adapted.update(reading.live_logit, t=self.t, box=None)
         verdicts = source.verdict is Verdict.LIVE, adapted.verdict is Verdict.LIVE
         self.granted += verdicts[1] and not verdicts[0]
         return Answered(self.seed, session.person, session.is_live, session.species, *verdicts)
+
+    def _crops(self, session: FeatureSession, place: int) -> tuple[np.ndarray, ...]:
+        """Give a frame's crops; without any, say beforehand what the network will read."""
+        if isinstance(self.network, PixelNetwork):
+            assert session.pixels is not None
+            return (session.pixels[place],)
+        nothing = np.zeros(0, np.float32)
+        self.network.reading = Reading(nothing, session.embeddings[place], nothing, float(session.logits[place]))
+        self.network.agreeing = False
+        return ()
 
 
 def rates(rows: Sequence[Answered], *, intervals: bool = True) -> dict[str, object]:

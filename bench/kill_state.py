@@ -2,7 +2,7 @@
 
     python bench/kill_state.py MODEL [--kills 200] [--seed 0]
 
-MODEL must be calibrated for adaptation. One engine adapts to a stream of attempts of random crops, saves after each,
+One engine adapts to a stream of attempts of random crops, saves after each,
 and tells its counter; it is killed at a random moment, what it left is loaded by another engine, and the next life
 goes on from there. Every file must be one whole, verifying state whose counter is the one told last, or one more.
 
@@ -27,7 +27,7 @@ from ratta.errors import StateError
 
 RESULTS = Path(__file__).parent / "results" / "adaptation" / "kill_state.json"
 KEY = bytes(range(32))
-FRAMES = 2
+FRAMES = 4
 
 
 def live(engine: ratta.Engine, path: Path, counter: int, told: int, seed: int) -> None:
@@ -35,14 +35,15 @@ def live(engine: ratta.Engine, path: Path, counter: int, told: int, seed: int) -
     adapter, rng, t = engine.adapter, np.random.default_rng(seed), 0.0
     if counter:
         counter = engine.load_state(path, key=KEY, at_least=counter)
-    size = engine.bundle.contract.size
+    size, crops = engine.bundle.contract.size, len(engine.bundle.contract.crops)
     while True:
         attempt = adapter.begin()
         for _ in range(FRAMES):
-            adapter.read(attempt, rng.integers(0, 256, (size, size, 3), dtype=np.uint8), t=t)
+            adapter.read(attempt, tuple(rng.integers(0, 256, (crops, size, size, 3), dtype=np.uint8)), t=t)
             t += 0.2
             adapter.idle(t)
         adapter.end(attempt, t=t)
+        adapter.confirm(attempt, is_live=True)
         t += 10
         adapter.idle(t)
         counter += 1
@@ -116,7 +117,9 @@ def main() -> None:
     began = time.perf_counter()
     result = measure(args.model, args.kills, args.seed)
     machine = {"python": platform.python_version(), "system": platform.system(), "machine": platform.machine()}
-    record = {**result, "seed": args.seed, "seconds": round(time.perf_counter() - began), **machine}
+    bundle = ratta.load(args.model).bundle
+    model = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+    record = {"model": model, **result, "seed": args.seed, "seconds": round(time.perf_counter() - began), **machine}
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))

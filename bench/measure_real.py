@@ -54,8 +54,9 @@ class Face:
 
 def onnx_student(path: Path) -> Model:
     """Give an exported ratta graph."""
-    import onnxruntime
+    from ratta.inference.session import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

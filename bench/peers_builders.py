@@ -124,8 +124,9 @@ def _found(faces: Any) -> int:
 
 
 def ort_session(path: str | Path, threads: int) -> Any:
-    import onnxruntime
+    from ratta.inference.session import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

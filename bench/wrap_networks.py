@@ -26,13 +26,13 @@ from measure_real import Face, read_faces, subjects_of
 from numpy.typing import NDArray
 
 import ratta
-from ratta.bench.frames import portrait_frames
+from ratta.bench.frames import Stream, portrait_frames
 from ratta.bundle import read_bundle
 from ratta.contract import Contract
 from ratta.inference import Network, OrtSession
 from ratta.metrics import ScoreSet, auc, bootstrap_statistic
 from ratta.records import Box
-from ratta.wrap import Examples, Foreign, Wishes, read_foreign, simulated_examples, wrap
+from ratta.wrap import Examiner, Examples, Foreign, Wishes, examine, read_foreign, simulated_examples, wrap
 from ratta.wrap.examples import crop_of
 
 Pixels = NDArray[np.uint8]
@@ -163,8 +163,7 @@ def measured(peer: Peer, path: Path, faces: Sequence[Face], folder: Path) -> dic
         "crops compared": len(compared),
         "auc": [round(found.value, 4), round(found.low, 4), round(found.high, 4)],
         "published": peer.published,
-        "swaps": swaps(peer, foreign, {"shipped pictures": shipped, "labelled captures": own}, folder),
-        "overhead": overhead(folder, network, crops[0]),
+        "swaps": swaps(peer, foreign, {"shipped pictures": shipped, "labelled captures": own}),
     }
 
 
@@ -172,28 +171,48 @@ def _range(contract: Contract) -> str:
     return {255.0: "0-1", 1.0: "0-255"}.get(contract.input.std[0], "other")
 
 
-def swaps(peer: Peer, foreign: Foreign, examples: dict[str, Examples], folder: Path) -> dict[str, Any]:
-    """Claim one thing wrong at a time, and everything right, and see what `wrap` says of each claim."""
-    count = len(foreign.outputs) and 3 if "Silent" in peer.name else 2
-    order = ["attack"] if count == 2 else ["print", "replay"]
+def told(peer: Peer, foreign: Foreign) -> Wishes:
+    """Say everything that the authors say."""
+    order = ["print", "replay"] if "Silent" in peer.name else ["attack"]
     order.insert(peer.live, "live")
-    wrong = order.copy()
-    other = (peer.live + 1) % count
-    wrong[peer.live], wrong[other] = wrong[other], wrong[peer.live]
-    truth = replace(peer.wishes, color=peer.color, range=peer.range, classes=tuple(order), layout=foreign.layout)
+    return replace(peer.wishes, color=peer.color, range=peer.range, classes=tuple(order), layout=foreign.layout)
+
+
+def costs(peer: Peer, path: Path, folder: Path) -> dict[str, float]:
+    """Wrap as told, without looking, and time it."""
+    foreign = read_foreign(path)
+    rule = peer.wishes.crops(foreign)[0]
+    scene = portrait_frames(2)
+    crops = [
+        crop_of(np.ascontiguousarray(frame[..., ::-1]), box, rule)
+        for frame, box in zip(scene.frames, scene.boxes, strict=True)
+    ]
+    wrap(foreign, told(peer, foreign), Examples(crops, np.array([True, False]), "none"), folder=folder, trust=True)
+    bundle = read_bundle(folder)
+    return overhead(folder, Network(OrtSession(bundle.graph), bundle.contract), crops[0])
+
+
+def swaps(peer: Peer, foreign: Foreign, examples: dict[str, Examples]) -> dict[str, Any]:
+    """Claim one thing wrong at a time, and everything right, and see what `wrap` says of each claim."""
+    truth = told(peer, foreign)
+    order = list(truth.classes)
+    other = (peer.live + 1) % len(order)
+    order[peer.live], order[other] = order[other], order[peer.live]
     claims = {
         "nothing": truth,
         "colour order": replace(truth, color="bgr" if peer.color == "rgb" else "rgb"),
         "range": replace(truth, range="0-255" if peer.range == "0-1" else "0-1"),
-        "class order": replace(truth, classes=tuple(wrong)),
+        "class order": replace(truth, classes=tuple(order)),
         "layout": replace(truth, layout="NHWC"),
     }
     table: dict[str, Any] = {}
     for origin, shown in examples.items():
+        scores = foreign.scores()
+        examiner = Examiner(foreign, scores=scores, kind=foreign.kind(scores), examples=shown)
         for what, wishes in claims.items():
-            made = wrap(foreign, wishes, shown, folder=folder.with_name("scrap"))
-            named = [one.what for one in made.findings if one.swapped]
-            weights = {one.what: round(one.weight, 2) for one in made.findings}
+            _, findings = examine(foreign, wishes, examiner)
+            named = [one.what for one in findings if one.swapped]
+            weights = {one.what: round(one.weight, 2) for one in findings}
             table.setdefault(what, {})[origin] = {"named": named, "weights": weights}
     return table
 
@@ -203,11 +222,13 @@ def overhead(folder: Path, network: Network, crop: Pixels) -> dict[str, float]:
     engine, scene = ratta.load(folder), portrait_frames(8, zoom=1.5)
     feed, session = network.feed, network.session
     feeds = {feed.name: feed((crop,)).copy()}
-    rule, ticks = network.contract.crops[0], iter(range(10**9))
+    rule, stream = network.contract.crops[0], Stream(scene)
 
     def step() -> object:
-        tick = next(ticks)
-        return engine.step(scene.frames[tick % 8] ^ np.uint8(tick % 2), t=tick / 30, box=scene.boxes[tick % 8])
+        frame, box, t = stream.next()
+        decision = engine.step(frame, t=t, box=box)
+        assert decision.box is not None, decision.detail
+        return decision
 
     def cut() -> object:
         return crop_of(scene.frames[0], scene.boxes[0], rule)
@@ -262,20 +283,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--peers", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--subjects", default="1-8")
+    parser.add_argument("--every", type=int, default=1, help="take every so many-th capture (%(default)s)")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--part", choices=("contracts", "costs", "all"), default="all", help="(%(default)s)")
     args = parser.parse_args(argv)
     if not args.data.is_dir() or not args.peers.is_dir():
         print(f"SKIPPED: {args.data} or {args.peers} is not here; nothing was measured", file=sys.stderr)
         return 0
-    faces = read_faces(args.data, args.peers / "face-antispoof-onnx" / "yunet.onnx", subjects_of(args.subjects))
-    results = {}
+    detector = args.peers / "face-antispoof-onnx" / "yunet.onnx"
+    faces = read_faces(args.data, detector, subjects_of(args.subjects))[:: args.every] if args.part != "costs" else []
+    known = args.output / "wrap.json"
+    results: dict[str, Any] = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
     for peer in PEERS:
+        path, found = args.peers / peer.file, results.setdefault(peer.name, {})
         with tempfile.TemporaryDirectory(prefix="wrap-") as scratch:
-            results[peer.name] = measured(peer, args.peers / peer.file, faces, Path(scratch) / "bundle")
+            if args.part != "costs":
+                found |= measured(peer, path, faces, Path(scratch) / "bundle")
+            if args.part != "contracts":
+                found["overhead"] = costs(peer, path, Path(scratch) / "timed")
         print(peer.name, json.dumps(results[peer.name], indent=1), flush=True)
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "wrap.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (args.output / "wrap.md").write_text(table(results), encoding="utf-8")
+        args.output.mkdir(parents=True, exist_ok=True)
+        (args.output / "wrap.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        (args.output / "wrap.md").write_text(table(results), encoding="utf-8")
     return 0
 
 

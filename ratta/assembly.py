@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ratta.adaptation.settings import Adaptation
     from ratta.bundle import Bundle
-    from ratta.inference import Ensemble, Network
+    from ratta.inference import Corrected, Ensemble, Network
     from ratta.profile import CameraProfile
     from ratta.records import Pixels
 
@@ -31,11 +31,12 @@ LEAST_MS = 0.1
 
 def make_adapter(
     bundle: Bundle,
-    network: Network | Ensemble,
+    network: Network | Ensemble | Corrected,
     settings: Adaptation,
     *,
     profile: CameraProfile | None = None,
     learning: bool = True,
+    live_threshold: float | None = None,
 ) -> Controller:
     """Make what adapts a bundle's model.
 
@@ -49,6 +50,8 @@ def make_adapter(
         Of the camera that the engine will see.
     learning : bool
         Whether anything is learnt; without it the profile's anchor stays as it is.
+    live_threshold : float, optional
+        Of the policy; by default the bundle's.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def make_adapter(
     adapter = Controller(
         network,
         reference,
-        live_logit=logit(bundle.calibration.live_threshold),
+        live_logit=logit(bundle.calibration.live_threshold if live_threshold is None else live_threshold),
         budget=Budget(
             watts=settings.watts,
             time=settings.time or allowance_for(inference_ms),
@@ -79,12 +82,12 @@ def make_adapter(
         detector=BettingDrift(reference.drift) if reference.drift and settings.drift else None,
         on_event=settings.journal or (lambda _: None),
     )
-    if profile is not None:
+    if profile is not None and profile.anchor:
         adapter.use(profile.level, profile.anchor)
     return adapter
 
 
-def source_of(bundle: Bundle, network: Network | Ensemble) -> SourceReference:
+def source_of(bundle: Bundle, network: Network | Ensemble | Corrected) -> SourceReference:
     """Read what the bundle knows of the source.
 
     Raises
@@ -108,7 +111,7 @@ def probe_of(bundle: Bundle) -> Pixels:
     return tuple(np.full((rule.size, rule.size, 3), 127, np.uint8) for rule in bundle.crops)
 
 
-def timed_inference_ms(network: Network | Ensemble, probe: Pixels, clock: Callable[[], float]) -> float:
+def timed_inference_ms(network: Network | Ensemble | Corrected, probe: Pixels, clock: Callable[[], float]) -> float:
     """Time a few runs of the network on a probe, after one that is not counted; the median.
 
     The budget's margin covers what runs differ by, and what it measures later corrects the rest.

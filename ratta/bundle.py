@@ -20,18 +20,17 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
-import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ratta.contract import Contract, CropRule, read_contract, read_record
 from ratta.errors import BundleError, InputError, did_you_mean
 from ratta.outputs import replace_file
+from ratta.records import as_float
+from ratta.untrusted import MAX_MANIFEST_BYTES, is_plain_name, read_arrays, read_file, read_object, read_verified
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,6 +41,7 @@ FORMAT = "ratta-bundle/2"
 READABLE = ("ratta-bundle/1", FORMAT)
 MANIFEST = "bundle.json"
 REQUIRED_FILES = ("model.onnx", "CARD.md")
+MOST_FILES = 64
 DEFAULT_MODEL = "ratta-mnv3s-128"
 DETECTOR_FOLDER = "blazeface-short-range"
 DETECTOR_FILE = "blazeface.onnx"
@@ -71,18 +71,20 @@ class Calibration:
     origin: str
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature > 0 and math.isfinite(self.bias)):
+        if not 1e-3 <= as_float(self.temperature) <= 1e3 or not abs(as_float(self.bias)) <= 1e3:
             raise BundleError(
-                f"calibration: expected temperature > 0 and a finite bias, got {self.temperature} and {self.bias}"
+                "calibration: expected a temperature from 0.001 to 1000 and a bias from -1000 to 1000, "
+                f"got {self.temperature!r:.80} and {self.bias!r:.80}"
             )
-        if not 0 < self.spoof_threshold <= self.live_threshold < 1:
+        if not 0 < as_float(self.spoof_threshold) <= as_float(self.live_threshold) < 1:
             raise BundleError(
                 "calibration: expected 0 < spoof_threshold <= live_threshold < 1, "
-                f"got {self.spoof_threshold} and {self.live_threshold}"
+                f"got {self.spoof_threshold!r:.80} and {self.live_threshold!r:.80}"
             )
-        if not self.origin:
+        if not isinstance(self.origin, str) or not self.origin:
             raise BundleError(
-                "calibration.origin: expected a sentence saying where the thresholds come from, got nothing"
+                "calibration.origin: expected a sentence saying where the thresholds come from, got "
+                f"{self.origin!r:.80}"
             )
 
 
@@ -147,14 +149,19 @@ def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
         If a file is missing, altered, or does not fit the format; nothing is ever defaulted.
     """
     folder = Path(folder)
-    raw = _read_file(folder, MANIFEST)
+    if not isinstance(sha256, str | None):
+        raise InputError(f"sha256: expected 64 hex digits, got {sha256!r:.80}")
+    raw = read_file(folder / MANIFEST, limit=MAX_MANIFEST_BYTES)
     digest = hashlib.sha256(raw).hexdigest()
     if sha256 is not None and digest != sha256.lower():
         raise BundleError(
             f"{folder / MANIFEST}: expected the pinned SHA-256 {sha256}, got {digest}; restore the model folder"
         )
     manifest = _parse_manifest(raw, folder)
-    files = {name: _verified(folder, name, entry) for name, entry in manifest["files"].items()}
+    files = {
+        name: read_verified(folder / name, sha256=entry.get("sha256"), size=entry.get("bytes"))
+        for name, entry in manifest["files"].items()
+    }
     if "members" in manifest:
         return _read_ensemble(folder, manifest, files, digest)
     return Bundle(
@@ -218,7 +225,7 @@ def write_bundle(
     folder = Path(folder)
     files = {
         "model.onnx": graph,
-        **{name: _npz_bytes(held) for name, held in (("affine.npz", affine), ("statistics.npz", statistics)) if held},
+        **{name: npz_bytes(held) for name, held in (("affine.npz", affine), ("statistics.npz", statistics)) if held},
         "CARD.md": card.encode(),
     }
     for file_name, content in files.items():
@@ -257,7 +264,7 @@ def read_detector(folder: str | Path | None = None) -> bytes:
         If the file is missing or is not the one this version was made with.
     """
     folder = models_folder() / DETECTOR_FOLDER if folder is None else Path(folder)
-    return _verified(folder, DETECTOR_FILE, {"sha256": DETECTOR_SHA256})
+    return read_verified(folder / DETECTOR_FILE, sha256=DETECTOR_SHA256)
 
 
 def models_folder() -> Path:
@@ -283,6 +290,8 @@ def find_bundle(name_or_path: str | Path) -> Path:
     if not isinstance(name_or_path, str | Path):
         raise InputError(f"model: expected a name or a path, got {type(name_or_path).__name__}")
     name = str(name_or_path)
+    if isinstance(name_or_path, str) and not name.strip():
+        raise InputError("model: expected a name or a path, got an empty one; leave it out for the shipped model")
     # A shipped name means the shipped model, whatever lies in the working directory under that name.
     places = [models_folder() / name] if name == Path(name).name else []
     for folder in (*places, Path(name)):
@@ -314,47 +323,25 @@ def _has_manifest(folder: Path) -> bool:
         return False
 
 
-def _read_file(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except OSError as error:
-        reason = error.strerror or error
-        raise BundleError(
-            f"{folder / name}: expected a readable file of the model folder, got: {reason}; reinstall it"
-        ) from error
-
-
-def _verified(folder: Path, name: str, entry: dict[str, Any]) -> bytes:
-    content = _read_file(folder, name)
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != entry.get("sha256"):
-        raise BundleError(
-            f"{folder / name}: expected SHA-256 {entry.get('sha256')}, got {digest}; "
-            "the file was altered, swapped or cut short: reinstall the model"
-        )
-    return content
-
-
 def _parse_manifest(raw: bytes, folder: Path) -> dict[str, Any]:
     where = folder / MANIFEST
-    try:
-        manifest = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{where}: expected JSON, got: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") not in READABLE:
-        found = manifest.get("format") if isinstance(manifest, dict) else type(manifest).__name__
+    manifest = read_object(raw, where=where)
+    if manifest.get("format") not in READABLE:
         raise BundleError(
-            f"{where}: expected format {' or '.join(READABLE)}, got {found!r}; this version of ratta cannot read it"
+            f"{where}: expected format {' or '.join(READABLE)}, got {manifest.get('format')!r:.80}; "
+            "this version of ratta cannot read it"
         )
     whole = "members" if "members" in manifest else "contract"
     kinds = {"name": str, "version": str, "licence": str, whole: dict, "calibration": dict, "files": dict}
     for key, kind in kinds.items():
         if not isinstance(manifest.get(key), kind):
-            raise BundleError(f"{where}: {key}: expected a {kind.__name__}, got {manifest.get(key)!r}")
+            raise BundleError(f"{where}: {key}: expected a {kind.__name__}, got {manifest.get(key)!r:.80}")
     named = (*manifest["files"].items(), *manifest.get("members", {}).items())
-    odd = [name for name, entry in named if not isinstance(entry, dict) or Path(name).name != name]
-    if odd:
-        raise BundleError(f"{where}: files: expected plain file names with a sha256 each, got {odd[0]!r}")
+    odd = [name for name, entry in named if not isinstance(entry, dict) or not is_plain_name(name)]
+    if odd or len(named) > MOST_FILES:
+        raise BundleError(
+            f"{where}: files: expected at most {MOST_FILES} plain file names with a sha256 each, got {odd[:1]!a:.80}"
+        )
     required = ("CARD.md",) if whole == "members" else REQUIRED_FILES
     missing = [name for name in required if name not in manifest["files"]]
     if missing:
@@ -365,22 +352,11 @@ def _parse_manifest(raw: bytes, folder: Path) -> dict[str, Any]:
 
 
 def _arrays(files: dict[str, bytes], folder: Path, name: str) -> Arrays:
-    content, where = files.get(name), folder / name
-    if content is None:
-        return {}
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, TypeError, BadZipFile, zlib.error) as error:
-        raise BundleError(f"{where}: expected plain arrays without pickles, got: {error}") from error
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise BundleError(f"{where}: expected nothing but arrays, got other members; export the model again")
-    for array in arrays.values():
-        array.setflags(write=False)
-    return arrays
+    return read_arrays(files[name], where=folder / name) if name in files else {}
 
 
-def _npz_bytes(arrays: Arrays) -> bytes:
+def npz_bytes(arrays: Arrays) -> bytes:
+    """Pack arrays as a compressed `.npz`."""
     buffer = io.BytesIO()
     named: dict[str, Any] = dict(arrays)
     np.savez_compressed(buffer, **named)

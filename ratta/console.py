@@ -108,28 +108,36 @@ def guarded(name: str, arguments: Sequence[str], action: Callable[[], int]) -> i
     action : callable
         Gives the status.
     """
+    status = _attempt(name, arguments, action)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `ratta info | head`; nothing more can be said to it.
+        _abandon_stdout()
+        return Status.UNREAD
+    except (OSError, ValueError) as error:
+        _abandon_stdout()
+        return status if status == Status.ERROR else _say(name, f"stdout: {_unwritten(error)}", Status.ERROR)
+    return status
+
+
+def _attempt(name: str, arguments: Sequence[str], action: Callable[[], int]) -> int:
     try:
         with _signals():
             _check_streams()
             check_arguments(arguments)
-            status = action()
-            sys.stdout.flush()
-            return int(status)
+            return int(action())
     except Stopped as stop:
         return _say(name, "told to end", stop.status)
     except KeyboardInterrupt:
         return _say(name, "interrupted", Status.INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone, as in `ratta info | head`; nothing more can be said to it.
         _abandon_stdout()
         return Status.UNREAD
     except RattaError as error:
         return _say(name, str(error), Status.ERROR)
     except OSError as error:
-        try:
-            sys.stdout.flush()
-        except (OSError, ValueError):
-            _abandon_stdout()
         return _say(name, f"expected the system to do it, got: {error}", Status.ERROR)
 
 
@@ -189,6 +197,10 @@ def _signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _unwritten(error: Exception) -> str:
+    return f"expected room for the answers, got: {getattr(error, 'strerror', None) or error}"
 
 
 def _say(name: str, what: str, status: Status) -> int:

@@ -102,7 +102,7 @@ class Judge:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, as if newly made."""
+        """Forget everything, as a new instance."""
         self.verdict = Verdict.REFUSED
         self.final = False
         self._reason = Reason.NO_FRAMES

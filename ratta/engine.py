@@ -1,4 +1,4 @@
-"""The order of the rooms, written once: perception, inference, decision."""
+"""The engine: a verified model with its face detector, its sessions, and the limit on failed attempts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ratta.decision import Policy
 from ratta.errors import InputError, StateError
 from ratta.inference import NumpySession, OrtSession, WebSession
 from ratta.lockout import Lockout
-from ratta.networks import open_network
+from ratta.networks import corrected, open_network
 from ratta.perception import BlazeFace, Perception, QualityLimits
 from ratta.records import Reason, Refusal, Score, as_float, as_time
 from ratta.session import Session, Turn, as_box
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from ratta.adaptation.budget import PowerState
     from ratta.adapter import Adapter
     from ratta.bundle import Bundle
-    from ratta.inference import Ensemble, Network
+    from ratta.inference import Corrected, Ensemble, Network
     from ratta.inference import Session as GraphSession
     from ratta.perception import FaceDetector
+    from ratta.profile import CameraProfile
     from ratta.records import Decision
     from ratta.session import BoxLike
 
@@ -84,7 +85,8 @@ def load(
     adapt : bool or Adaptation
         Whether the engine adapts to its camera, and how; call `engine.idle` then. Off by default.
     profile : path, optional
-        A camera profile (`ratta calibrate --live`): what live faces look like on this camera. It can only deny.
+        A camera profile. Of live sessions (`ratta calibrate --live`): what live faces look like on this camera; it can
+        only deny. Of labelled ones (`--data`): a correction of the model's scores, which may also grant.
 
     Raises
     ------
@@ -98,10 +100,17 @@ def load(
     >>> engine.score(np.full((480, 640, 3), 127, np.uint8)).reason
     <Reason.NO_FACE: 'no face'>
     """
+    if detector is not None and (isinstance(detector, type) or not callable(getattr(detector, "detect", None))):
+        raise InputError(f"detector: expected an object with detect(frame, *, color), got {detector!r:.80}")
     bundle = read_bundle(find_bundle(model), sha256=sha256)
     bundle = _with_crops(bundle, crops)
     opened = [open_graph(one.graph, runtime=runtime, threads=threads) for one in bundle.members or (bundle,)]
     graph = tuple(opened) if bundle.members else opened[0]
+    known = None
+    if profile is not None:
+        from ratta.profile import read_profile
+
+        known = read_profile(profile, model_sha256=bundle.sha256)
     if detector is None:
         detector = BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
     return Engine(
@@ -112,18 +121,22 @@ def load(
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
-        adapter=_adapter(bundle, open_network(bundle, graph), adapt, profile),
+        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known, bundle=bundle), adapt, known, policy),
+        profile=known,
     )
 
 
 def _adapter(
-    bundle: Bundle, network: Network | Ensemble, adapt: bool | Adaptation, profile: str | Path | None
+    bundle: Bundle,
+    network: Network | Ensemble | Corrected,
+    adapt: bool | Adaptation,
+    profile: CameraProfile | None,
+    policy: Policy | None,
 ) -> Adapter | None:
-    if adapt is False and profile is None:
+    if adapt is False and (profile is None or not profile.anchor):
         return None
     from ratta.adaptation import Adaptation  # whoever does not adapt does not pay for its import
     from ratta.assembly import make_adapter
-    from ratta.profile import read_profile
 
     if not isinstance(adapt, bool | Adaptation):
         raise InputError(f"adapt: expected True, False or an Adaptation, got {adapt!r:.80}")
@@ -131,8 +144,9 @@ def _adapter(
         bundle,
         network,
         adapt if isinstance(adapt, Adaptation) else Adaptation(),
-        profile=None if profile is None else read_profile(profile, model_sha256=bundle.sha256),
+        profile=profile,
         learning=adapt is not False,
+        live_threshold=policy.live_threshold if isinstance(policy, Policy) else None,
     )
 
 
@@ -154,10 +168,10 @@ def open_graph(graph: bytes, *, runtime: str, threads: int = 1, name: str = "mod
 
 
 class Engine:
-    """Decides, frame by frame, whether a camera sees a living face.
+    """Decides, frame by frame, whether a camera sees a live face.
 
     An engine is one open-ended stream (`step`), any number of attempts (`session`), and a pure look at one frame
-    (`score`). Engines share nothing; use one from one thread at a time. Leaving a `with` block forgets everything that
+    (`score`). Engines share nothing; use each from one thread at a time. Leaving a `with` block forgets everything that
     it holds in memory, as `reset` does.
 
     Parameters
@@ -170,6 +184,8 @@ class Engine:
         As in `load`.
     adapter : Adapter, optional
         Answers and learns in the place of the graph; `ratta.assembly.make_adapter` makes one.
+    profile : CameraProfile, optional
+        Its head, if it has one, corrects what the graph says.
 
     Raises
     ------
@@ -188,6 +204,7 @@ class Engine:
         max_attempts: int = 5,
         lockout_s: float = 60.0,
         adapter: Adapter | None = None,
+        profile: CameraProfile | None = None,
     ) -> None:
         if not isinstance(policy, Policy | None) or not isinstance(limits, QualityLimits | None):
             raise InputError(f"policy, limits: expected a Policy and QualityLimits, got {policy!r} and {limits!r}")
@@ -201,7 +218,7 @@ class Engine:
         self.max_attempts = max_attempts
         self.lockout_s = lockout_s
         self._adapter = adapter
-        self._network = open_network(bundle, graph)
+        self._network = corrected(open_network(bundle, graph), profile, bundle=bundle)
         self._detector = detector
         self._perception = self.new_perception()
         self.reset()
@@ -223,7 +240,7 @@ class Engine:
         self.reset()
 
     def score(self, frame: npt.NDArray[np.uint8], *, box: BoxLike | None = None, color: str = "bgr") -> Score:
-        """Look at one frame, without memory; nothing changes.
+        """Score one frame, without memory; nothing changes.
 
         Parameters
         ----------
@@ -252,7 +269,7 @@ class Engine:
     ) -> Decision:
         """Answer one frame of an open-ended stream; the verdict looks back over `policy.window_s` seconds.
 
-        A stream is for watching. It knows no attempts and forgets: let nobody in by it; `session` is for that.
+        A stream is for monitoring. It forgets and does not count attempts; use `session` to decide about access.
 
         Parameters
         ----------
@@ -305,7 +322,7 @@ class Engine:
             return self._adapter.idle(t, within_ms=as_float(within_ms))
 
     def set_power(self, state: PowerState, *, t: float) -> None:
-        """Tell how much battery there is and how warm it is: learning waits for better times.
+        """Report battery and temperature: adaptation slows down or pauses accordingly.
 
         Raises
         ------
@@ -316,7 +333,7 @@ class Engine:
             self._adapter.set_power(state, t=t)
 
     def save_state(self, path: str | Path, *, key: bytes, counter: int) -> None:
-        """Seal what was learnt and write it; `ratta.state.save_state` tells of key and counter.
+        """Seal what was learnt and write it; `ratta.state.save_state` explains key and counter.
 
         Raises
         ------
@@ -331,7 +348,7 @@ class Engine:
         save_state(path, key=key, model_sha256=self.bundle.sha256, counter=counter, values=values, arrays=arrays)
 
     def load_state(self, path: str | Path, *, key: bytes, at_least: int) -> int:
-        """Go on from a sealed state; `ratta.state.load_state` tells of its arguments.
+        """Restore a sealed state; `ratta.state.load_state` explains the arguments.
 
         Returns
         -------
@@ -361,17 +378,17 @@ class Engine:
         self._stream = Session(self, open_ended=True)
 
     def new_perception(self) -> Perception:
-        """Give eyes of its own to a session: a tracker is state."""
+        """Make the perception of one session: a tracker is state."""
         return Perception(detector=self._detector, crops=self.bundle.crops, limits=self.limits)
 
     @property
-    def network(self) -> Network | Ensemble:
+    def network(self) -> Network | Ensemble | Corrected:
         """The network that answers."""
         return self._network
 
     @property
     def adapter(self) -> Adapter | None:
-        """What adapts, where the engine does."""
+        """The adapter, where the engine adapts."""
         return self._adapter
 
     def _adapting(self) -> Adapter:
@@ -381,7 +398,7 @@ class Engine:
 
     @property
     def lockout(self) -> Lockout:
-        """What counts the failed attempts; `left_s` says for how long further ones are refused."""
+        """The counter of failed attempts; `left_s` says for how long further ones are refused."""
         return self._lockout
 
     @property
@@ -422,7 +439,7 @@ class Engine:
         save_state(path, key=key, model_sha256=self.bundle.sha256, counter=counter, values=values, arrays={})
 
     def load_lockout(self, path: str | Path, *, key: bytes, at_least: int, t: float) -> int:
-        """Go on from the failed attempts that were sealed; time that passed in between does not shorten a lockout.
+        """Restore the failed attempts; time that passed in between does not shorten a lockout.
 
         Parameters
         ----------

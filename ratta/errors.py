@@ -43,7 +43,7 @@ class SourceError(RattaError, OSError):
 
 
 class OutputError(RattaError, OSError):
-    """A file cannot be written: no room, no right, or no file at all; what was there before is untouched."""
+    """A file cannot be written: no space, no permission, or not a regular file; the old one is untouched."""
 
 
 class TrainingError(RattaError, RuntimeError):

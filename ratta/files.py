@@ -89,6 +89,8 @@ def read_regular(path: str | os.PathLike[str], *, holds: str, limit: int = MAX_T
         kind = kind_of(path)
         if kind != "file":
             raise DataError(f"{path}: expected {holds}, got {kind}")
+        if path.stat().st_size > limit:
+            raise DataError(f"{path}: expected {holds} of at most {limit:,} bytes, got {path.stat().st_size:,}")
         with path.open("rb") as stream:
             data = stream.read(limit + 1)
     except (OSError, ValueError) as error:

@@ -61,7 +61,7 @@ class Lockout:
 
     @property
     def left_s(self) -> float:
-        """Seconds until attempts are allowed again, at the latest time that was told; 0 where they are."""
+        """Seconds until attempts are allowed again, as of the latest known time; 0 where they are."""
         if self.failed < self.max_attempts:
             return 0.0
         return max(0.0, self._last_s + self.lockout_s - self._now_s)
@@ -72,10 +72,11 @@ class Lockout:
         Raises
         ------
         InputError
-            If `t` lies before an attempt that was already counted: all attempts share one clock.
+            If `t` lies before the latest time that was told: all attempts share one clock, however they ended.
+            `Engine.reset` begins another, for clips that have nothing to do with one another.
         """
-        t = as_time(t, self._last_s)
-        self._now_s = max(self._now_s, t)
+        t = as_time(t, self._now_s)
+        self._now_s = t
         return self.failed >= self.max_attempts and t - self._last_s < self.lockout_s
 
     def begin(self, t: float) -> int:
@@ -93,9 +94,9 @@ class Lockout:
         self._now_s = max(self._now_s, t)
 
     def clear(self) -> None:
-        """Forget the failed attempts: one ended LIVE."""
+        """Forget the failed attempts, but not the time: one ended LIVE."""
         self._standing.clear()
-        self._last_s = self._now_s = -math.inf
+        self._last_s = -math.inf
 
     def shut(self, t: float) -> None:
         """Refuse attempts for a whole lockout from time `t` on, as if the last one allowed had just failed."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ratta.errors import BundleError, InputError
-from ratta.inference import Ensemble, Network
+from ratta.inference import Corrected, Ensemble, Network
 
 if TYPE_CHECKING:
     from ratta.bundle import Bundle
     from ratta.inference import Session as GraphSession
+    from ratta.profile import CameraProfile
 
 
 def open_network(bundle: Bundle, graph: GraphSession | tuple[GraphSession, ...]) -> Network | Ensemble:
@@ -34,6 +35,33 @@ def open_network(bundle: Bundle, graph: GraphSession | tuple[GraphSession, ...])
         calibration = bundle.calibration
         return Ensemble(members, temperature=calibration.temperature, bias=calibration.bias)
     return _single(bundle, graph)
+
+
+def corrected(
+    network: Network | Ensemble, profile: CameraProfile | None, *, bundle: Bundle
+) -> Network | Ensemble | Corrected:
+    """Put a labelled profile's head behind a network; of a live profile, the network as it is.
+
+    Raises
+    ------
+    BundleError
+        If the head does not fit the network's embedding.
+    """
+    if profile is None or not profile.head:
+        return network
+    weight, offset = profile.head.get("head.weight"), profile.head.get("head.offset")
+    if weight is None or offset is None or weight.ndim != 1 or offset.shape != ():
+        raise BundleError("profile: expected head.weight (D,) and head.offset, got others; calibrate again")
+    if not (np.isfinite(weight).all() and np.isfinite(offset)):
+        raise BundleError("profile: expected a finite head, got nan or infinity; calibrate again")
+    grey = tuple(np.full((rule.size, rule.size, 3), 127, np.uint8) for rule in bundle.crops)
+    width = network.read(grey).embedding.size
+    if width != len(weight):
+        raise BundleError(
+            f"profile: expected a head for an embedding of {width} numbers, got one for {len(weight)}; make it with "
+            "the crops that the engine uses"
+        )
+    return Corrected(network, weight.astype(np.float32), float(offset))
 
 
 def _single(bundle: Bundle, graph: GraphSession) -> Network:

@@ -50,7 +50,7 @@ def check_outputs(
     """
     files, folders = list(files), list(folders)
     read = {key: Path(path) for path in inputs if (key := identity(path)) is not None}
-    taken: dict[Identity, str] = {}
+    taken = {} if any(str(path) == STDOUT for _, path in files) else _streams()
     for option, path in files:
         if str(path) != STDOUT:
             _check_file(option, path)
@@ -86,7 +86,9 @@ def target(path: str | Path) -> Path:
         raise OutputError(f"{printable(text)!r}: expected the path of a file to write, got none")
     real = Path(os.path.realpath(text))
     try:
-        kind = kind_of(real) if os.path.lexists(text) and os.path.lexists(real) else "file"
+        kind = kind_of(Path(text))
+    except (FileNotFoundError, NotADirectoryError):
+        kind = "file"  # to be made, if that can be
     except OSError as error:
         raise OutputError(f"{text}: expected a writable file, got: {error.strerror or error}") from error
     if text.endswith(("/", os.sep, "/.")):
@@ -196,13 +198,20 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _stdout() -> Identity:
+def _stdout(stream: TextIO | None = None) -> Identity:
     """Say what stdout is; a file that the shell made of it is a file like any other."""
     try:
-        found = os.fstat(sys.stdout.fileno())
+        found = os.fstat((stream or sys.stdout).fileno())
     except (OSError, ValueError, AttributeError):
         return STDOUT
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else STDOUT
+
+
+def _streams() -> dict[Identity, str]:
+    """Give the files that the shell made of stdout and stderr."""
+    found = {_stdout(stream): name for stream, name in ((sys.stdout, "stdout"), (sys.stderr, "stderr"))}
+    found.pop(STDOUT, None)
+    return found
 
 
 def _check_file(option: str, path: str | Path) -> None:

@@ -4,23 +4,26 @@ The format, `ratta-profile/1`: a folder with
 
 - `profile.json`: the format, `model_sha256` (of the manifest of the bundle that it belongs to), `level`, `made_from`
   (what a person wants to know of it) and the SHA-256 of the other file;
-- `profile.npz`: the live anchor, as plain arrays of sums and scores; no frame, no picture, no single session.
+- `profile.npz`: the live anchor, as plain arrays of sums and scores; or, of a labelled profile, a head: `head.weight`
+  (D,) and `head.offset`. No frame, no picture, no single session.
 
-Nothing in a profile is ever executed, and a live profile can only deny.
+Nothing in a profile is ever executed. A live profile can only deny. A labelled one corrects the source's log-odds,
+`logit + embedding @ weight + offset`, and may grant: whoever makes one has labels of both classes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ratta import bundle
-from ratta.errors import BundleError
+from ratta.bundle import npz_bytes
+from ratta.errors import BundleError, InputError
 from ratta.outputs import replace_file
 from ratta.records import as_float
+from ratta.untrusted import MAX_MANIFEST_BYTES, read_arrays, read_file, read_object, read_verified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +47,9 @@ class CameraProfile:
     level : float
         At which the anchor's conformal threshold is taken.
     anchor : mapping of str to array
-        The evidence of the live anchor.
+        The evidence of the live anchor; empty where there is none.
+    head : mapping of str to array
+        The correction of a labelled profile; empty where there is none.
     made_from : mapping
         Sessions, people, and what was found on those left out.
     """
@@ -53,6 +58,7 @@ class CameraProfile:
     level: float
     anchor: Mapping[str, npt.NDArray[Any]]
     made_from: Mapping[str, Any]
+    head: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
 
 def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = None) -> CameraProfile:
@@ -72,18 +78,15 @@ def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = 
         If a file is missing or altered, or the profile belongs to another model.
     """
     folder = Path(folder)
-    raw = bundle._read_file(folder, MANIFEST)
+    if not isinstance(sha256, str | None):
+        raise InputError(f"sha256: expected 64 hex digits, got {sha256!r:.80}")
+    raw = read_file(folder / MANIFEST, limit=MAX_MANIFEST_BYTES)
     digest = hashlib.sha256(raw).hexdigest()
     if sha256 is not None and digest != sha256.lower():
         raise BundleError(
             f"{folder / MANIFEST}: expected the pinned SHA-256 {sha256}, got {digest}; restore the profile"
         )
-    try:
-        manifest = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{folder / MANIFEST}: expected JSON, got: {error}") from error
-    if not isinstance(manifest, dict):
-        raise BundleError(f"{folder / MANIFEST}: expected a mapping, got {type(manifest).__name__}")
+    manifest = read_object(raw, where=folder / MANIFEST)
     level, made_from = as_float(manifest.get("level")), manifest.get("made_from")
     if manifest.get("format") != FORMAT or not 0 <= level <= 1 or not isinstance(made_from, dict):
         raise BundleError(
@@ -95,12 +98,14 @@ def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = 
             f"{folder / MANIFEST}: expected a profile of the model {model_sha256[:12]}, got one of "
             f"{str(manifest.get('model_sha256'))[:12]}; calibrate this model on this camera"
         )
-    content = bundle._verified(folder, ARRAYS, {"sha256": manifest.get("arrays_sha256")})
+    arrays = read_arrays(read_verified(folder / ARRAYS, sha256=manifest.get("arrays_sha256")), where=folder / ARRAYS)
+    head = {name: array for name, array in arrays.items() if name.startswith("head.")}
     return CameraProfile(
         model_sha256=model_sha256,
         level=level,
-        anchor=bundle._arrays({ARRAYS: content}, folder, ARRAYS),
+        anchor={name: array for name, array in arrays.items() if name not in head},
         made_from=made_from,
+        head=head,
     )
 
 
@@ -114,7 +119,7 @@ def write_profile(folder: str | Path, profile: CameraProfile) -> None:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    content = bundle._npz_bytes(dict(profile.anchor))
+    content = npz_bytes({**profile.anchor, **profile.head})
     replace_file(folder / ARRAYS, content)
     manifest = {
         "format": FORMAT,

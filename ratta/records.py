@@ -1,4 +1,4 @@
-"""What travels between the rooms: frozen, slotted records and the two enumerations of an answer."""
+"""The records that the modules exchange, frozen and slotted, and the two enumerations of an answer."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Crop:
-    """What perception hands to inference.
+    """What perception passes to inference.
 
     Attributes
     ----------

@@ -1,10 +1,10 @@
-"""One attempt, or an open-ended stream: the way of a frame from the camera to a decision."""
+"""One attempt, or an open-ended stream: from a frame to a decision."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from threading import Lock
+from threading import get_ident
 from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
 from ratta.decision import Judge, Policy
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ratta.adapter import Adapter, AttemptHandle
-    from ratta.inference import Ensemble, Network
+    from ratta.inference import Corrected, Ensemble, Network
     from ratta.records import Pixels, Reading
 
     BoxLike = Box | tuple[float, float, float, float]
@@ -34,15 +34,15 @@ class Host(Protocol):
     policy: Policy
 
     @property
-    def network(self) -> Network | Ensemble:
+    def network(self) -> Network | Ensemble | Corrected:
         """The network that answers where nothing adapts."""
 
     @property
     def adapter(self) -> Adapter | None:
-        """What answers and learns in its place, if anything does."""
+        """What answers and learns in its place, if adaptation is enabled."""
 
     def new_perception(self) -> Perception:
-        """Give eyes of its own to a session."""
+        """Make the perception of one session."""
 
     @property
     def lockout(self) -> Lockout:
@@ -50,33 +50,35 @@ class Host(Protocol):
 
     @property
     def turn(self) -> Turn:
-        """Whose turn it is to use the engine."""
+        """The guard against concurrent calls."""
 
 
 class Turn:
-    """Lets one call at a time into an engine, and says so where two meet.
+    """Lets one thread at a time into an engine; a second one is an error.
+
+    A call inside a call of the same thread, as from a signal's handler, is let in.
 
     Examples
     --------
     >>> turn = Turn()
-    >>> with turn, turn:  # doctest: +ELLIPSIS
-    ...     pass
-    Traceback (most recent call last):
-    ratta.errors.InputError: engine: expected one call at a time, got a second before the first had answered; ...
+    >>> with turn:
+    ...     answer = "given"
     """
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._owner: int | None = None
 
     def __enter__(self) -> None:
-        if not self._lock.acquire(blocking=False):
+        me, owner = get_ident(), self._owner
+        if owner not in (None, me):
             raise InputError(
-                "engine: expected one call at a time, got a second before the first had answered; "
-                "give each thread its own"
+                "engine: expected one thread at a time, got a second one before the first was answered; "
+                "give each thread an engine of its own"
             )
+        self._owner = me  # no lock: an exception that a signal raises here must not shut the engine for ever
 
     def __exit__(self, *_: object) -> None:
-        self._lock.release()
+        self._owner = None
 
 
 class Session:
@@ -156,7 +158,7 @@ class Session:
         return self._judge.reason
 
     def confirm(self, *, is_live: bool) -> None:
-        """Say what is known for certain of the person in this attempt: live, or an attack.
+        """State what is known for certain about this attempt: a live person, or an attack.
 
         For an integrator who knows that a living face was there, or that none was: a passcode or second factor (it
         proves who, and is proof of life only where nobody would hold up a picture of himself), an operator's label. It
@@ -252,7 +254,7 @@ class Session:
 
 
 def as_box(box: BoxLike | None) -> Box | None:
-    """Take a `Box`, four numbers or nothing.
+    """Make a `Box` of a `Box`, four numbers or nothing.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What an engine has learnt, sealed, written atomically, restored or refused.
+"""Sealed state: what an engine has learnt, written atomically, restored or rejected.
 
 The format, `ratta-state/1`:
 
@@ -71,7 +71,7 @@ def save_state(
     values: Mapping[str, Any],
     arrays: Arrays,
 ) -> None:
-    """Seal what was learnt and put it in place of the file at `path`, wholly or not at all.
+    """Seal what was learnt and replace the file at `path`, completely or not at all.
 
     A crash or power cut at any moment leaves the old state or the new one. One process at a time may write to `path`.
     Where the path is a link, what it means is replaced, and the link stays.
@@ -119,7 +119,7 @@ def save_state(
 
 
 def load_state(path: str | Path, *, key: bytes | None, model_sha256: str, at_least: int) -> SealedState:
-    """Read a state, or refuse it.
+    """Read a state, or reject it.
 
     Parameters
     ----------
@@ -160,12 +160,17 @@ def seal(*, key: bytes | None, model_sha256: str, counter: int, values: Mapping[
     }
     try:
         text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"values: expected JSON values without nan or infinity, got: {error}") from error
     body = b"".join((MAGIC, len(text).to_bytes(4, "little"), text, *(array.tobytes() for array in little.values())))
     if len(body) + SEAL_BYTES > MAX_STATE_BYTES:
         raise InputError(f"state: expected at most {MAX_STATE_BYTES} bytes, got {len(body) + SEAL_BYTES}")
-    return body + hmac.digest(secret, body, "sha256")
+    sealed = body + hmac.digest(secret, body, "sha256")
+    try:
+        unseal(sealed, key=key, model_sha256=model_sha256, at_least=counter)
+    except StateError as error:
+        raise InputError(f"{error}; what cannot be read back is not saved") from error
+    return sealed
 
 
 def unseal(content: bytes, *, key: bytes | None, model_sha256: str, at_least: int) -> SealedState:
@@ -251,7 +256,7 @@ def _checked_counter(name: str, counter: int) -> int:
 
 
 def _checked_model(model_sha256: str) -> str:
-    if len(model_sha256) != 64 or not set(model_sha256) <= set("0123456789abcdef"):
+    if not isinstance(model_sha256, str) or len(model_sha256) != 64 or not set(model_sha256) <= set("0123456789abcdef"):
         raise InputError(f"model_sha256: expected 64 lower-case hex digits, got {model_sha256!r}")
     return model_sha256
 

@@ -1,5 +1,6 @@
 """What several tests share: the shipped engine, a face, and frames that hold it."""
 
+import os
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import count, islice
@@ -13,6 +14,16 @@ from ratta.bundle import DEFAULT_MODEL, Calibration, find_bundle, read_bundle, w
 from ratta.contract import Contract
 from ratta.engine import Engine
 from ratta.records import Box, Face
+
+if find_spec("hypothesis"):
+    from hypothesis import HealthCheck, settings
+
+    # Always the same examples, and few; `make fuzz` asks for many, each time others.
+    usual = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+    many = int(os.environ.get("RATTA_FUZZ", "0"))
+    settings.register_profile("plain", derandomize=True, max_examples=60, **usual)
+    settings.register_profile("long", max_examples=many or 1, **usual)
+    settings.load_profile("long" if many else "plain")
 
 
 @pytest.fixture(scope="session")

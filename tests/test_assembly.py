@@ -6,6 +6,8 @@ import ratta
 from ratta.adaptation import Adaptation
 from ratta.adaptation.budget import FIVE_PERCENT, allowance_for
 from ratta.assembly import LEAST_MS
+from ratta.decision import Policy
+from ratta.records import logit
 
 
 def clock_of(*took_ms):
@@ -57,3 +59,10 @@ def test_every_piece_of_work_can_be_paid(inference_ms, share):
     allowance = allowance_for(inference_ms, share=share)
     assert 1.3 * 1.5 * inference_ms <= allowance.most
     assert allowance.refill_per_s == pytest.approx(1000 * share)
+
+
+def test_a_policy_of_ones_own_decides_what_is_confident(adaptable):
+    """The gate's and the anchors' live threshold is the policy's, not the bundle's."""
+    policy = Policy(live_threshold=0.9, spoof_threshold=0.1)
+    adapter = ratta.load(adaptable, adapt=Adaptation(inference_ms=1.0), policy=policy).adapter
+    assert logit(0.9) == adapter.live_logit == adapter.gate.live_logit

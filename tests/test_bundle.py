@@ -1,13 +1,20 @@
 """The bundle: written, read back, and refused whenever anything about it is not as it should be."""
 
+import io
 import json
+import os
+import time
+import tracemalloc
+import warnings
+import zipfile
+from hashlib import sha256
 
 import numpy as np
 import pytest
 
 from ratta.bundle import Calibration, find_bundle, read_bundle, read_detector, write_bundle
 from ratta.contract import Contract
-from ratta.errors import BundleError
+from ratta.errors import BundleError, InputError
 
 CONTRACT = Contract.native(size=128, scales=(2.7, 1.15))
 CALIBRATION = Calibration(temperature=1.5, bias=0.1, live_threshold=0.6, spoof_threshold=0.4, origin="made by a test")
@@ -117,7 +124,7 @@ def test_a_pinned_hash_catches_a_rewritten_manifest(folder):
         (lambda m: m["contract"]["crops"][0].update(size=8), "size"),
         (lambda m: m["contract"]["crops"][0].update(size="128"), "size"),
         (lambda m: m["contract"]["crops"][0].update(size=64), "one size"),
-        (lambda m: m["contract"]["crops"][0].update(scale=float("nan")), "scale"),
+        (lambda m: m["contract"]["crops"][0].update(scale=0.5), "scale"),
         (lambda m: m["contract"]["crops"][0].update(border="wrap"), "border"),
         (lambda m: m["contract"]["crops"].clear(), "crops"),
         (lambda m: m["contract"]["outputs"].update(kind="distances"), "kind"),
@@ -187,35 +194,211 @@ def test_a_manifest_that_is_no_json_object_is_refused(folder, content):
         read_bundle(folder)
 
 
-def test_pickles_are_not_loaded(folder):
-    """An array file that would run code is refused, even with a right hash."""
-    import hashlib
+def fit(folder, name, content):
+    """Put other content in place of a file, the manifest made to fit."""
+    (folder / name).write_bytes(content)
+    edit(folder, lambda m: m["files"].update({name: {"sha256": sha256(content).hexdigest(), "bytes": len(content)}}))
 
-    path = folder / "statistics.npz"
-    np.savez(path, evil=np.array([{}], dtype=object))
-    edit(folder, lambda m: m["files"]["statistics.npz"].update(sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
-    with pytest.raises(BundleError, match="pickle"):
+
+def archived(**members):
+    """Bytes of an archive of files as they are."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name.replace("_npy", ".npy"), content)
+    return buffer.getvalue()
+
+
+def npy(header, body=bytes(8)):
+    """Bytes of an array file with any header."""
+    text = header.encode() + b" " * (63 - (len(header) + 10) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + body
+
+
+def header(descr="'<f4'", shape="(2,)"):
+    return f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}"
+
+
+def changed(position_of, value):
+    """An archive of one good array with one byte of its directory and its local header changed."""
+    content = bytearray(archived(a_npy=npy(header())))
+    local, central = position_of
+    content[local] = content[content.find(b"PK\x01\x02") + central] = value
+    return bytes(content)
+
+
+def saved(**arrays):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+ARCHIVES = {
+    "pickles": saved(evil=np.array([{}], dtype=object)),
+    "records": saved(evil=np.zeros(2, [("a", "<f4")])),
+    "empty": b"",
+    "no archive": b"PK\x03\x04",
+    "encrypted": changed((6, 8), 1),
+    "an unknown method": changed((8, 10), 99),
+    "no array": archived(a_npy=b"text"),
+    "another name": archived(other=npy(header())),
+    "a shape of petabytes": archived(a_npy=npy(header(shape="(100000, 100000, 100000)"))),
+    "a shape that is too small": archived(a_npy=npy(header(shape="(1,)"))),
+    "a negative shape": archived(a_npy=npy(header(shape="(-2,)"))),
+    "nine dimensions": saved(a=np.ones((1,) * 9, np.float32)),
+    "a type without a size": archived(a_npy=npy(header(descr="'<V0'"))),
+    "code for a type": archived(a_npy=npy(header(descr="__import__('os')"))),
+    "a header without an end": archived(a_npy=b"\x93NUMPY\x01\x00\xff\xff{"),
+    "text that is none": archived(a_npy=npy(header(descr="'<U1'", shape="(2,)"), b"\xff" * 8)),
+    "a gigabyte of zeros": archived(a_npy=npy(header(shape="(100000000,)"), bytes(400_000_000))),
+    "two hundred megabytes twice": archived(
+        a_npy=npy(header(shape="(50000000,)"), bytes(200_000_000)),
+        b_npy=npy(header(shape="(50000000,)"), bytes(200_000_000)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_archives_are_read_with_limits(folder, name):
+    """Whatever its hashes say, an archive of anything but plain arrays of a bounded size is an error of ours, soon."""
+    fit(folder, "statistics.npz", ARCHIVES[name])
+    begin, tracer = time.perf_counter(), tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=r"statistics\.npz: expected plain arrays without pickles"):
+            read_bundle(folder)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert tracer is None
+    assert (time.perf_counter() - begin < 5.0, peak < 50e6) == (True, True)
+
+
+def test_one_name_twice_is_refused(folder):
+    """Nobody could say which of the two counts."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr("a.npy", npy(header()))
+        archive.writestr("a.npy", npy(header()))
+    fit(folder, "affine.npz", buffer.getvalue())
+    with pytest.raises(BundleError, match=r"affine\.npz"):
         read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=np.int64).reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.array(3.0, ">f4"),
+        np.array(["spoof", "live"]),
+        np.zeros((0, 4), bool),
+    ],
+)
+def test_arrays_are_read_as_numpy_reads_them(folder, array):
+    """Every type and layout that a bundle may hold."""
+    fit(folder, "statistics.npz", saved(found=array))
+    found = read_bundle(folder).statistics["found"]
+    np.testing.assert_array_equal(found, array)
+    assert (found.dtype, found.flags.f_contiguous) == (array.dtype, array.flags.f_contiguous)
 
 
 @pytest.mark.parametrize(
     "harm",
     [
         lambda c: c[: len(c) // 2],
-        lambda c: b"",
-        lambda c: b"PK\x03\x04",
         lambda c: c[: len(c) // 3] + b"\xff" * 20 + c[len(c) // 3 + 20 :],
     ],
 )
 def test_arrays_that_cannot_be_read_are_refused(folder, harm):
-    """A cut, empty or corrupt array file is an error of ours, even with a right hash."""
-    import hashlib
-
-    path = folder / "affine.npz"
-    path.write_bytes(harm(path.read_bytes()))
-    edit(folder, lambda m: m["files"]["affine.npz"].update(sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+    """A cut or corrupt array file is an error of ours, even with a right hash."""
+    fit(folder, "affine.npz", harm((folder / "affine.npz").read_bytes()))
     with pytest.raises(BundleError, match=r"affine\.npz"):
         read_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "model.onnx", "affine.npz", "CARD.md"])
+@pytest.mark.parametrize("kind", ["pipe", "link to itself", "folder", "device"])
+def test_what_is_no_file_is_refused_before_it_is_opened(folder, name, kind):
+    """A pipe would be waited for, a device read, for ever."""
+    path = folder / name
+    path.unlink()
+    if kind == "pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("there are no pipes here")
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(name if kind == "link to itself" else "/dev/zero")
+    with pytest.raises(BundleError, match=name):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("size", [1, 10**9, -1, 2**70, "7", 7.0, True, None])
+def test_the_size_in_the_manifest_counts(folder, size):
+    """No more is read than it says, and what is not as long is another file."""
+    edit(folder, lambda m: m["files"]["CARD.md"].update(bytes=size))
+    if size is None:
+        read_bundle(folder)
+        return
+    with pytest.raises(BundleError, match="bytes"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\0b", "\ud800", "", ".", "..", "a/b", "a\\b", "c:d", "a\nb", "x" * 300, "con.", " a"]
+)
+def test_names_that_are_none_are_refused(folder, name):
+    """On any system."""
+    edit(folder, lambda m: m["files"].update({name: {"sha256": "0" * 64}}))
+    with pytest.raises(BundleError, match="plain file names"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"live_threshold":', '"live_threshold": 0.99, "live_threshold":', "twice"),
+        ('"version": "1"', '"version": "1", "version": "1"', "twice"),
+        ('"temperature": 1.5', '"temperature": NaN', "the number NaN"),
+        ('"temperature": 1.5', '"temperature": 1e999', "the number 1e999"),
+        ('"temperature": 1.5', '"temperature": true', "temperature"),
+        ('"temperature": 1.5', '"temperature": 1e308', "temperature"),
+        ('"temperature": 1.5', '"temperature": 1e-9', "temperature"),
+        ('"bias": 0.1', '"bias": 1e308', "bias"),
+        ('"bias": 0.1', '"bias": "0"', "bias"),
+        ('"bias": 0.1', '"bias": -Infinity', "the number -Infinity"),
+        ('"live_threshold": 0.6', '"live_threshold": "0.6"', "threshold"),
+        ('"origin": "made by a test"', '"origin": 5', "origin"),
+        ('"licence": "Apache-2.0"', '"licence": ' + "[" * 200_000, "JSON"),
+        ('"licence": "Apache-2.0"', '"licence": ' + "1" * 5000, "JSON"),
+        ('"licence": "Apache-2.0"', '"licence": "' + "x" * 2_000_000 + '"', "at most"),
+    ],
+)
+def test_a_manifest_with_nonsense_is_refused(folder, old, new, message):
+    """Each key once, numbers that are finite and that a calibration can give, and no more of it than there may be."""
+    path = folder / "bundle.json"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(BundleError, match=message):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("sha256", [123, ("a",), b"0" * 64, 1.5])
+def test_a_pin_is_text(folder, sha256):
+    """Anything else is an error at once."""
+    with pytest.raises(InputError, match="sha256"):
+        read_bundle(folder, sha256=sha256)
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t"])
+def test_an_empty_name_is_not_the_current_folder(name, folder, monkeypatch):
+    """`load("$MODEL")` with a variable that is not set."""
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError, match="empty"):
+        find_bundle(name)
 
 
 def test_arrays_of_a_bundle_are_read_only(folder):

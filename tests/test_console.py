@@ -86,6 +86,15 @@ def test_a_stdout_that_is_full_or_gone_is_an_error():
     assert (2, "ratta x: stdout: expected a place for the answers") == (done.returncode, done.stderr[:49])
 
 
+def test_json_lines_on_a_full_stdout_are_an_error():
+    """Python's own last flush at exit does not change the status to another."""
+    write = "__import__('ratta.cli.lines').cli.lines.JsonLines('-').write(dict(a=1)) or 0"
+    with Path("/dev/full").open("w") as full:
+        done = run(write, stdout=full, stderr=subprocess.PIPE)
+    assert (2, 1) == (done.returncode, done.stderr.count("\n")), done.stderr
+    assert "stdout: expected room for another line, got: No space left on device" in done.stderr
+
+
 def test_without_stderr_errors_do_not_go_to_stdout():
     """JSON lines on stdout stay JSON lines."""
     code = "import sys; sys.stderr = None; " + RUN.format("exec('raise ValueError') if 0 else [][:0] or 1")

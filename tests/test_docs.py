@@ -74,3 +74,17 @@ def test_versions_agree(pages):
         r"^## (\S+) - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert {metadata, citation[1], dated[0]} == {ratta.__version__}
+
+
+def test_lines_of_prose_fit_100_columns(pages):
+    """Tables, code, links that cannot be broken and what is generated are left out."""
+    long = []
+    for page in pages:
+        if page.parent not in (ROOT, ROOT / "docs") or page.name in ("README.md", "CHANGELOG.md"):
+            continue
+        text = re.sub(
+            r"<!-- bench: .*?<!-- /bench -->", "", FENCE.sub("", page.read_text(encoding="utf-8")), flags=re.DOTALL
+        )
+        lines = [line for line in text.splitlines() if not line.startswith(("|", "    ")) and "](http" not in line]
+        long += [f"{page.name}: {line[:60]}" for line in lines if len(line) > 100]
+    assert long == []

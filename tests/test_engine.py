@@ -1,6 +1,7 @@
 """The engine: the order of the rooms, attempts and their limit, purity, independence; with a scripted network."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -198,6 +199,44 @@ def test_a_box_is_four_numbers(box):
     """Anything else is an error that says so."""
     with pytest.raises(InputError, match="four numbers"):
         as_box(box)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"detector": 5}, {"detector": OneFace}, {"threads": 1.5}, {"threads": 2**40}, {"threads": None}, {"sha256": 123}],
+)
+def test_odd_arguments_are_errors_at_load(wrong):
+    """Not at the first frame."""
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        ratta.load(**wrong)
+
+
+def test_a_second_thread_is_told(engine, graph, textured):
+    """While the first is being answered; afterwards any thread may call."""
+    inside, go_on, told = threading.Event(), threading.Event(), []
+    answer = graph.run
+
+    def wait(feeds):
+        inside.set()
+        go_on.wait(10)
+        return answer(feeds)
+
+    graph.run = wait
+    first = threading.Thread(target=lambda: told.append(engine.step(textured, t=0.0, box=FACE)))
+    first.start()
+    inside.wait(10)
+    for call in (lambda: engine.score(textured, box=FACE), lambda: engine.session().step(textured, t=1.0, box=FACE)):
+        with pytest.raises(InputError, match="one thread at a time"):
+            call()
+    go_on.set()
+    first.join()
+    assert not math.isnan(told[0].live_score)
+    assert not engine.score(textured, box=FACE).refused
+
+
+def test_a_masked_frame_is_refused(engine, textured):
+    """Nobody says what lies under the mask."""
+    assert engine.score(np.ma.masked_array(textured), box=FACE).reason is Reason.UNUSABLE_INPUT
 
 
 def test_an_unknown_runtime_is_named():

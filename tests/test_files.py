@@ -44,6 +44,14 @@ def test_what_is_no_file_is_looked_at_first(tmp_path):
             read_text(tmp_path / name)
 
 
+def test_what_is_too_large_is_not_read(tmp_path):
+    """A file may claim more than there is memory; its size is asked first."""
+    with (tmp_path / "large").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(DataError, match="of at most 1,073,741,824 bytes, got 1,099,511,627,776"):
+        read_text(tmp_path / "large")
+
+
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a": ' * 100_000, "{", ""])
 def test_json_that_is_none_is_an_error_of_ours(tmp_path, text):
     """Also where it is nested too deep for the parser."""

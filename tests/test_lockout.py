@@ -56,9 +56,14 @@ def test_a_served_lockout_begins_anew():
 
 
 def test_attempts_share_one_clock():
-    """An attempt before the last failure is an error, not a lockout for ever."""
-    with pytest.raises(InputError, match="time never goes back"):
-        locked().locked(9.0)
+    """An attempt before the last one is an error, not a lockout for ever; that one's verdict makes no difference."""
+    passed = Lockout()
+    passed.locked(20.0)
+    passed.begin(20.0)
+    passed.clear()
+    for lockout in (locked(), passed):
+        with pytest.raises(InputError, match="time never goes back"):
+            lockout.locked(9.0)
 
 
 def test_what_a_killed_process_leaves_is_restored_on_another_clock():

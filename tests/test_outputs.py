@@ -52,6 +52,15 @@ def test_two_outputs_never_share_a_place(tmp_path, source):
         check_outputs([("--json", "-"), ("--journal", "-")])
 
 
+def test_what_the_shell_made_of_stdout_is_an_output_already(tmp_path, monkeypatch):
+    """`--json answers > answers` would lose one of the two; `-` means stdout, and is not another."""
+    with (tmp_path / "answers").open("w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        with pytest.raises(InputError, match="where stdout writes too"):
+            check_outputs([("--json", tmp_path / "answers")])
+        check_outputs([("--json", "-"), ("--journal", tmp_path / "journal")])
+
+
 def test_an_output_folder_is_no_input(tmp_path, source):
     """Neither under its own name nor through a link; an input folder with other names in it does no harm."""
     (tmp_path / "link").symlink_to(tmp_path)

@@ -1,3 +1,4 @@
+import functools
 import hmac
 import json
 import os
@@ -164,6 +165,11 @@ def test_without_a_key_nothing_is_saved_or_restored(tmp_path, key):
         {"arrays": {"x": np.array([None])}},
         {"arrays": {"x": np.zeros(3, np.complex128)}},
         {"arrays": {"x": np.zeros(MAX_STATE_BYTES, np.uint8)}},
+        {"arrays": {"x": np.ones((1,) * 9)}},
+        {"arrays": {1: np.ones(2)}},
+        {"model_sha256": ["a"] * 64},
+        {"model_sha256": 7},
+        {"values": functools.reduce(lambda inner, _: {"x": inner}, range(100_000), {})},
     ],
 )
 def test_what_cannot_be_sealed_is_refused(changes):

@@ -94,9 +94,9 @@ class LiveAnchor:
       covariance is shrunk to the source's: `w C + (1 - w) I`, `w = n / (n + 5)`. Of a session: the median.
     - *Threshold*: the conformal quantile at level `a` of the conformities that live sessions had before they were
       learnt. None before ten sessions.
-    - *Level*: after each confirmed live session `a <- clip(a + rate (alpha - denied), 0, 0.3)` (adaptive conformal
-      inference, Gibbs and Candes 2021). In the long run at most a share `alpha` of the confirmed live sessions is
-      denied, whatever people, light and camera do.
+    - *Level*: after each confirmed live session `a <- min(a + rate (alpha - denied), 0.3)` (adaptive conformal
+      inference, Gibbs and Candes 2021); at 0 and below nothing is denied. In the long run at most a share `alpha` of
+      the confirmed live sessions is denied, whatever people, light and camera do.
     - *Worth*: from ten confirmed sessions on these count alone; until then gated ones count beside them.
 
     Parameters
@@ -159,9 +159,10 @@ class LiveAnchor:
         self._threshold = self._conformal()
 
     def conformity(self, z: Doubles, logit: float) -> float:
-        """How much a frame is like the live faces of this camera, and live to the source; higher = more."""
+        """How much a frame is like the live faces of this camera, and live to the source; `nan` of no numbers."""
         offset = z - self._mean
-        return LOGIT_WEIGHT * logit - math.log(float(offset @ self._precision @ offset) + TINY)
+        distance = float(offset @ self._precision @ offset)
+        return LOGIT_WEIGHT * logit - math.log(distance + TINY) if distance >= 0 else math.nan
 
     def penalty(self, conformity: float) -> float:
         """Log-odds, in [0, 50], by which an answer is lowered at a (session's) conformity; continuous, steep."""
@@ -183,7 +184,7 @@ class LiveAnchor:
         worth : Worth
         """
         if worth is Worth.CONFIRMED and len(self.evidence[worth].scores) >= LEAST_SESSIONS:
-            self.level = min(HIGHEST_LEVEL, max(0.0, self.level + self.rate * (self.alpha - denied)))
+            self.level = min(HIGHEST_LEVEL, self.level + self.rate * (self.alpha - denied))
         self.evidence[worth].add(z, conformity)
 
     @property

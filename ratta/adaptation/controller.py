@@ -247,9 +247,14 @@ class Controller:
         self.budget.set_power(state, t=t)
 
     def export_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float64]]]:
-        """Give sums, scores and counts; attempts that wait are studied first, so that none is lost."""
-        while self._ended:
+        """Give sums, scores and counts.
+
+        Ended attempts whose evidence is decided are studied first. One that can still be confirmed stays where it is:
+        confirm, then export.
+        """
+        while self._ended and self._decided(self._ended[0]):
             self._study(self._ended.popleft())
+        self._refit()
         return export_learnt(self)
 
     def use(self, level: float, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

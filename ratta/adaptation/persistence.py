@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[Any]]
 
+GREATEST_SUM = 1e12
 PARTS = {"anchor", "detector", "monitor", "budget", "profiled"}
 
 
@@ -78,14 +79,19 @@ def restore_anchor(anchor: LiveAnchor, level: object, arrays: Arrays) -> None:
     StateError
         If an array is missing, or of another shape, or no possible sum.
     """
-    if isinstance(level, bool) or not isinstance(level, int | float) or not 0 <= level <= HIGHEST_LEVEL:
-        raise StateError(f"state: anchor.level: expected a number in [0, {HIGHEST_LEVEL}], got {level!r:.40}")
+    if isinstance(level, bool) or not isinstance(level, int | float) or not -anchor.rate <= level <= HIGHEST_LEVEL:
+        raise StateError(
+            f"state: anchor.level: expected a number in [{-anchor.rate}, {HIGHEST_LEVEL}], got {level!r:.40}"
+        )
     expected = set(anchor_arrays(anchor))
     if set(arrays) != expected:
         raise StateError(f"state: expected the arrays {sorted(expected)}, got {sorted(arrays)}")
     restored = {worth: _evidence(worth, arrays, anchor.space.directions) for worth in Worth}
     anchor.evidence, anchor.level = restored, float(level)
-    anchor.refit()
+    try:
+        anchor.refit()
+    except np.linalg.LinAlgError as error:
+        raise StateError(f"state: expected moments of sessions, got impossible ones: {error}") from error
 
 
 def _evidence(worth: Worth, arrays: Arrays, directions: int) -> Evidence:
@@ -95,8 +101,9 @@ def _evidence(worth: Worth, arrays: Arrays, directions: int) -> Evidence:
         if array.dtype != np.float64 or array.shape != shapes[name] or not np.isfinite(array).all():
             raise StateError(f"state: anchor.{worth}.{name}: expected finite float64 {shapes[name]}, got {array.shape}")
     weight, scores = float(found["weight"][0]), found["scores"]
-    if scores.ndim != 1 or len(scores) > MEMORY or not 0 <= weight <= MEMORY:
-        raise StateError(f"state: anchor.{worth}: expected at most {MEMORY} scores and sessions, got others")
+    fits = 1 <= weight <= MEMORY if scores.size else weight == 0
+    if scores.ndim != 1 or len(scores) > MEMORY or not fits:
+        raise StateError(f"state: anchor.{worth}: expected at most {MEMORY} scores, and as many sessions, got others")
     evidence = Evidence(weight, found["total"].copy(), found["second"].copy())
     evidence.scores.extend(scores.tolist())
     _check_moments(worth, evidence)
@@ -105,12 +112,16 @@ def _evidence(worth: Worth, arrays: Arrays, directions: int) -> Evidence:
 
 def _check_moments(worth: Worth, evidence: Evidence) -> None:
     """Refuse sums that no sessions have: a covariance must have no negative direction."""
+    if max(np.abs(evidence.total).max(), np.abs(evidence.second).max()) > GREATEST_SUM:
+        raise StateError(f"state: anchor.{worth}: expected sums of at most {GREATEST_SUM}, got larger ones")
     if not np.allclose(evidence.second, evidence.second.T):
         raise StateError(f"state: anchor.{worth}.second: expected a symmetric matrix, got another")
-    weight = max(evidence.weight, 1.0)
+    if not evidence.weight:
+        return
+    weight = evidence.weight
     covariance = evidence.second / weight - np.outer(evidence.total, evidence.total) / weight**2
     scale = max(1.0, float(np.abs(evidence.second).max()) / weight)
-    if float(np.linalg.eigvalsh(covariance).min()) < -1e-6 * scale:
+    if float(np.linalg.eigvalsh(covariance).min()) < -1e-9 * scale:
         raise StateError(f"state: anchor.{worth}: expected moments of sessions, got impossible ones")
 
 

@@ -102,7 +102,7 @@ class Attempt:
         return not self.frames or t - self.frames[-1].t >= GAP_S - TIME_TOLERANCE_S
 
     def keep(self, frame: BufferedFrame, crops: Pixels) -> None:
-        """Keep a frame, and the crops of every eighth up to two."""
+        """Keep a frame, and the crops of the first and the fifth."""
         if len(self.crops) < VIEWED_FRAMES and len(self.frames) >= 4 * len(self.crops):
             self.crops.append(tuple(crop.copy() for crop in crops))
         self.frames.append(frame)

@@ -129,8 +129,7 @@ class SourceReference:
             return cls._read(arrays, width)
         if "embedding_precision" in arrays and "prototypes" in arrays:
             prototypes = arrays["prototypes"].astype(np.float64)
-            covariance = np.linalg.inv(arrays["embedding_precision"].astype(np.float64))
-            space = _checked(Space.of_covariance(prototypes[1], covariance), width)
+            space = _checked(Space.of_covariance(prototypes[-1], _inverse(arrays["embedding_precision"])), width)
             return cls(space, space.project(prototypes))
         return cls(Space.unknown(width))
 
@@ -172,6 +171,15 @@ def drift_sample(
     distances = np.linalg.norm(z[:, None] - prototypes, axis=2).min(axis=1)
     entropies = [binary_entropy(sigmoid(logit)) for logit in logits]
     return DriftSample(float(np.median(distances)), float(np.median(entropies)))
+
+
+def _inverse(precision: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    if precision.ndim != 2 or precision.shape[0] != precision.shape[1] or not np.isfinite(precision).all():
+        raise InputError(f"statistics: expected a finite square embedding_precision, got shape {precision.shape}")
+    try:
+        return np.linalg.inv(precision.astype(np.float64))
+    except np.linalg.LinAlgError as error:
+        raise InputError(f"statistics: expected a regular embedding_precision, got: {error}") from error
 
 
 def _checked(space: Space, width: int) -> Space:

@@ -92,11 +92,11 @@ def shrunk_covariance(residuals: Floats) -> Doubles:
 
 
 def binary_entropy(p: float) -> float:
-    """Entropy of a probability, in nats; `0 log 0 = 0`.
+    """Entropy of a probability, in nats; `0 log 0 = 0`, and `nan` stays `nan`.
 
     Examples
     --------
     >>> binary_entropy(1.0), round(binary_entropy(0.5), 6)
     (0.0, 0.693147)
     """
-    return -sum(q * log(q) for q in (p, 1 - p) if q > 0) + 0.0
+    return -sum(q * log(q) for q in (p, 1 - p) if not q <= 0) + 0.0

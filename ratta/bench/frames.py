@@ -1,4 +1,4 @@
-"""Test frames: a public-domain portrait (see `assets/SOURCE.md`) before a camera that shakes and makes noise."""
+"""Test frames: a public-domain portrait (see `assets/SOURCE.md`) through a camera with shake and noise."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ratta.adaptation.source import SourceReference
     from ratta.bench.frames import Scene
     from ratta.engine import Engine
-    from ratta.inference import Ensemble, Network
+    from ratta.inference import Corrected, Ensemble, Network
     from ratta.records import Pixels
 
 READ = "one run of the network"
@@ -35,7 +35,7 @@ PIECES = (VIEW, REFIT)
 class Rehearsal:
     """A network and an anchor with what the pieces of work need: the crops of one frame, and the `z` of one session."""
 
-    network: Network | Ensemble
+    network: Network | Ensemble | Corrected
     reference: SourceReference
     anchor: LiveAnchor
     crops: Pixels

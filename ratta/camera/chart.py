@@ -1,4 +1,4 @@
-"""A session's scores over time as one inline SVG, colored by the page's own style."""
+"""A session's scores over time, a day of attempts, and the cost of a frame, each as an inline SVG."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 400, 210
 LEFT, RIGHT, TOP, BOTTOM = 30, 392, 12, 168
 REFUSED_Y = 178
+DAY_HEIGHT = 190
 
 
 def score_chart(decisions: Sequence[Decision], *, spoof_threshold: float, live_threshold: float, title: str) -> str:
@@ -67,7 +68,7 @@ def day_chart(moments: Sequence[Moment], *, threshold: float, title: str) -> str
     """
     end = len(moments)
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
+        f'<svg class="chart day" viewBox="0 0 {WIDTH} {DAY_HEIGHT}" role="img" aria-label="{escape(title)}">',
         *_bands(threshold, threshold),
         *(
             f'<text class="tick" x="{LEFT - 6}" y="{_y(v) + 3.5:.1f}" text-anchor="end">{v:g}</text>'
@@ -81,18 +82,18 @@ def day_chart(moments: Sequence[Moment], *, threshold: float, title: str) -> str
 
 
 def cost_bar(stages: StageTimes) -> str:
-    """Draw what one frame costs by room, as one bar to scale.
+    """Draw what one frame costs by stage, as one bar to scale.
 
     Returns
     -------
     str
         An `<svg>` element.
     """
-    rooms = {"perception": stages.perception_ms, "inference": stages.inference_ms, "decision": stages.decision_ms}
-    known = {name: ms for name, ms in rooms.items() if math.isfinite(ms)}
+    spent = {"perception": stages.perception_ms, "inference": stages.inference_ms, "decision": stages.decision_ms}
+    known = {name: ms for name, ms in spent.items() if math.isfinite(ms)}
     total = sum(known.values()) or 1.0
     shape = f'viewBox="0 0 {WIDTH} 10" preserveAspectRatio="none"'
-    parts = [f'<svg class="cost" {shape} role="img" aria-label="milliseconds per room">']
+    parts = [f'<svg class="cost" {shape} role="img" aria-label="milliseconds per stage">']
     x = 0.0
     for name, ms in known.items():
         width = max(WIDTH * ms / total, 1.5)
@@ -157,15 +158,17 @@ def _final_mark(decisions: Sequence[Decision], end_s: float) -> list[str]:
 
 
 def _day_phases(moments: Sequence[Moment]) -> list[str]:
-    parts, end, names = [], len(moments), 0
-    for i, moment in enumerate(moments):
-        if not i or moment.phase is not moments[i - 1].phase:
-            x = _x(i, end)
-            parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}"/>')
-            # Names take turns on two lines, so that a short phase's does not run into the next.
-            y = HEIGHT - 26 + 14 * (names % 2)
-            parts.append(f'<text class="tick" x="{x + 2:.1f}" y="{y}">{escape(moment.phase.name)}</text>')
-            names += 1
+    """Put a number below each part of the day; its name would not fit on a phone and stands in the table."""
+    parts, end, begins = [], len(moments), 0
+    for number, phase in enumerate(dict.fromkeys(moment.phase for moment in moments), 1):
+        ends = begins + sum(moment.phase is phase for moment in moments)
+        x, middle = _x(begins, end), _x((begins + ends) / 2, end)
+        parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}"/>')
+        parts.append(
+            f'<text class="part" x="{middle:.1f}" y="{BOTTOM + 16}" text-anchor="middle">{number}'
+            f"<title>{escape(phase.name)}</title></text>"
+        )
+        begins = ends
     return parts
 
 

@@ -91,7 +91,8 @@ class Live(FrameSource):
             self._start_s = now_s
         self._index += 1
         picture = shrink(square(frame, self._ratio), MAX_PIXELS)
-        return SourceFrame(self._index, now_s - self._start_s, picture, self.name)
+        scale = picture.shape[1] / frame.shape[1], picture.shape[0] / frame.shape[0]
+        return SourceFrame(self._index, now_s - self._start_s, picture, self.name, scale)
 
     def close(self) -> None:
         """Let go of the device."""
@@ -99,11 +100,15 @@ class Live(FrameSource):
 
     def _read(self) -> npt.NDArray[np.uint8] | None:
         """Read a frame, waiting for one that is late; nothing if the source is gone."""
+        began_s = None
         for tries in range(round(HICCUP_S / RETRY_S)):
             frame = read_frame(self._capture, self.name)
             if frame is not None:
                 self.missed += tries
                 return frame
+            began_s = self._clock() if began_s is None else began_s
+            if tries and self._clock() - began_s > HICCUP_S:
+                break  # a driver that waits by itself
             self._wait(RETRY_S)
         return None
 

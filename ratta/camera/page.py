@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ratta.camera.chart import cost_bar, day_chart, score_chart
 from ratta.camera.recorder import encode_picture
 from ratta.media.opencv import opencv
+from ratta.page import page, table, today
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).parent / "assets" / "page.html"
 PICTURE_WIDTH = 640
-ROOMS = {
+STAGES = {
     "perception": "find, check and cut out the face",
     "inference": "run the network",
     "decision": "weigh the evidence",
@@ -80,10 +81,7 @@ def demo_page(
     str
         An HTML document without references to anything outside it.
     """
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(text.heading),
-        heading=escape(text.heading),
-        summary=escape(text.summary),
+    body = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         honest=escape(text.honest),
         device=escape(text.device),
         day=escape(text.day),
@@ -97,6 +95,8 @@ def demo_page(
         cost_key=_cost_key(takes[0].stages),
         model=f"Model {escape(bundle.name)} {escape(bundle.version)}, <code>{bundle.sha256}</code>",
     )
+    facts = {"date": today(), "model": f"{bundle.name} {bundle.version}", "decisions": "decisions.jsonl"}
+    return page(text.heading, body, summary=text.summary, facts=facts)
 
 
 def _card(take: Take, policy: Policy) -> str:
@@ -129,17 +129,15 @@ def _card(take: Take, policy: Policy) -> str:
 def _day(moments: Sequence[Moment], policy: Policy) -> str:
     chart = day_chart(moments, threshold=policy.live_threshold, title="a day in front of a new camera")
     phases = list(dict.fromkeys(m.phase for m in moments))
-    rows = "".join(_day_row([m for m in moments if m.phase is phase]) for phase in phases)
-    names = ("", "attempts", "drift", "sessions learnt", "source accepts", "adapted accepts", "denied")
-    head = "".join(f"<th>{name}</th>" for name in names)
-    return f'{chart}<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+    rows = [_day_row(i, [m for m in moments if m.phase is phase]) for i, phase in enumerate(phases, 1)]
+    names = ("part", "attempts", "drift", "sessions learnt", "source accepts", "adapted accepts", "denied")
+    return f"{chart}{table(names, rows)}"
 
 
-def _day_row(of: Sequence[Moment]) -> str:
+def _day_row(number: int, of: Sequence[Moment]) -> tuple[object, ...]:
     end = of[-1]
     source, adapted, denied = (sum(getattr(m, n) for m in of) for n in ("accepted_by_source", "accepted", "denied"))
-    cells = (escape(end.phase.name), len(of), end.band, end.learnt, source, adapted, denied)
-    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+    return (f"{number} {end.phase.name}", len(of), end.band, end.learnt, source, adapted, denied)
 
 
 def _frames(decisions: Sequence[Decision]) -> str:
@@ -155,8 +153,8 @@ def _frames(decisions: Sequence[Decision]) -> str:
 def _cost_key(stages: StageTimes) -> str:
     spent = {"perception": stages.perception_ms, "inference": stages.inference_ms, "decision": stages.decision_ms}
     return "".join(
-        f'<span><i class="{room}"></i>{ROOMS[room]}: <b>{ms:.2f} ms</b></span>'
-        for room, ms in spent.items()
+        f'<span><i class="{stage}"></i>{STAGES[stage]}: <b>{ms:.2f} ms</b></span>'
+        for stage, ms in spent.items()
         if math.isfinite(ms)
     )
 

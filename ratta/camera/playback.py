@@ -50,7 +50,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
-    """Median wall time of a frame by room, in milliseconds; `nan` for a room that no frame reached."""
+    """Median wall time of a frame by stage, in milliseconds; `nan` for a stage that no frame reached."""
 
     perception_ms: float
     inference_ms: float
@@ -58,7 +58,7 @@ class StageTimes:
 
     @property
     def total_ms(self) -> float:
-        """Sum over the rooms that were reached."""
+        """Sum over the stages that were reached."""
         return math.fsum(ms for ms in (self.perception_ms, self.inference_ms, self.decision_ms) if math.isfinite(ms))
 
 
@@ -165,7 +165,7 @@ def play(
 def time_stages(
     engine: Engine, frames: Sequence[tuple[float, Picture]], *, clock: Clock = time.perf_counter
 ) -> StageTimes:
-    """Walk frames through the rooms back to back and time each room; a refused frame costs perception alone.
+    """Run frames through the stages back to back and time each; a refused frame costs perception only.
 
     The frames of a session come with pauses in which a source works and the caches cool, so a session that waits for
     its frames is slower than this.

@@ -1,4 +1,4 @@
-"""Annotated frames to a picture, a folder of pictures or a video; each file is put in its place when it is whole."""
+"""Annotated frames to a picture, a folder of pictures or a video; each file appears when it is complete."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def copy_name(name: str) -> str:
 
 
 class VideoRecorder(Recorder):
-    """A video of constant rate in which every frame stands at its own time.
+    """A video of constant rate in which every frame has its own time.
 
     A frame is repeated, or left out, so that a camera whose rate wavers still plays at its true speed.
     """
@@ -126,7 +126,7 @@ class VideoRecorder(Recorder):
         self._written = max(self._written, due)
 
     def close(self) -> None:
-        """Finish the file and put it in its place."""
+        """Finish the file and move it to its place."""
         if self._writer is None:
             return
         with self._place:

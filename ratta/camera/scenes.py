@@ -1,4 +1,4 @@
-"""What the demo shows before a simulated phone: a real face, live and as two attacks, and a picture without a face."""
+"""The demo's scenes, through a simulated phone: a real face, live and as two attacks, and a picture without a face."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def demo_scenes(*, seed: int, seconds: float = 3.0) -> tuple[Scene, ...]:
     return (
         Scene(
             "A live face",
-            f"The astronaut before a simulated camera ({CAMERA}), held in the hand.",
+            f"The astronaut in front of a simulated hand-held camera ({CAMERA}).",
             Verdict.LIVE,
             _bgr(portrait, "live", None, frames, seed, FACE),
         ),
         Scene(
             "The same face, printed",
-            f"The portrait from a simulated printer ({PRINTER}), held before the same camera.",
+            f"The portrait from a simulated printer ({PRINTER}), held up to the same camera.",
             Verdict.SPOOF,
             _bgr(portrait, "print", PRINTER, frames, seed + 1, FACE),
         ),
         Scene(
             "The same face on a screen",
-            f"The portrait on a simulated display ({DISPLAY}), held before the same camera.",
+            f"The portrait on a simulated display ({DISPLAY}), held up to the same camera.",
             Verdict.SPOOF,
             _bgr(portrait, "replay", DISPLAY, frames, seed + 2, FACE),
         ),
@@ -88,6 +88,7 @@ def _bgr(
         box=box,
         medium=medium,
         edges=None if medium is None else True,
+        plain=True,
     )
     for t_seconds, rgb in stream:
         yield t_seconds, np.ascontiguousarray(rgb[..., ::-1])

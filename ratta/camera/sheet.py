@@ -1,4 +1,4 @@
-"""All sessions on one picture: a row each, its frames in time, its verdict at the left."""
+"""All sessions in one picture: one row each, frames in order, the verdict at the left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every source of frames is: an iterator over frames with a time and a name."""
+"""The interface of every source of frames: an iterator over frames with a time and a name."""
 
 from __future__ import annotations
 
@@ -34,12 +34,16 @@ class SourceFrame:
     frame_bgr : (H, W, 3) uint8
     name : str
         The picture's file name; of a stream, the stream's.
+    scale : (x, y)
+        From positions in the file or the stream to positions in `frame_bgr`: large frames are scaled down, pixels that
+        are not square made so.
     """
 
     index: int
     t_seconds: float
     frame_bgr: npt.NDArray[np.uint8]
     name: str
+    scale: tuple[float, float] = (1.0, 1.0)
 
     def __repr__(self) -> str:
         return short_repr(self)
@@ -92,7 +96,7 @@ class FrameSource(ABC):
         """
 
     def close(self) -> None:  # noqa: B027  (only a stream holds something)
-        """Let go of the file or device."""
+        """Release the file or device."""
 
     def __enter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from ratta.errors import InputError
 from ratta.files import printable
 from ratta.media.formats import format_of
 from ratta.media.opencv import opencv
-from ratta.media.picture import OTHER_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, list_folder, read_picture
+from ratta.media.picture import OTHER_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, list_folder, read_scaled
 from ratta.media.video import MAX_FPS, MAX_LOST, TIMELESS_SUFFIXES, VideoReader, open_video
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class Pictures(FrameSource):
-    """Pictures that have nothing to do with one another, in the order given."""
+    """Unrelated pictures, in the order given."""
 
     independent = True
 
@@ -46,7 +46,8 @@ class Pictures(FrameSource):
         if self._index >= len(self.files):
             raise StopIteration
         path = self.files[self._index]
-        return SourceFrame(self._index, math.nan, read_picture(path, max_pixels=MAX_PIXELS), path.name)
+        picture, scale = read_scaled(path, max_pixels=MAX_PIXELS)
+        return SourceFrame(self._index, math.nan, picture, path.name, (scale, scale))
 
     @property
     def current(self) -> Path:
@@ -92,15 +93,15 @@ class Video(FrameSource):
     def __next__(self) -> SourceFrame:
         frame = next(self._reader)
         self.missed = self._reader.missed
-        return SourceFrame(frame.index, frame.t_seconds, frame.frame_bgr, self.name)
+        return SourceFrame(frame.index, frame.t_seconds, frame.frame_bgr, self.name, frame.scale)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._reader.close()
 
 
 def open_source(source: str | int | Path, *, fps: float | None = None, patient: bool = False) -> FrameSource:
-    """Open whatever frames come from.
+    """Open a source of frames.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def source_kind(source: str | int | Path) -> tuple[str, str]:
         return "url", text
     path = Path(text)
     try:
-        if path.is_char_device():
+        if path.is_char_device() or text.startswith(("/dev/video", "/dev/v4l/")):
             return "camera", text
         if path.is_dir():
             return "folder", text

@@ -1,4 +1,4 @@
-"""A window onto a camera: every frame with its verdict, until `q`."""
+"""A window that shows a camera: every frame with its verdict, until `q`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RESET_KEYS = frozenset({ord("r"), ord("R")})
 
 
 class Window(Protocol):
-    """Shows pictures and listens to keys."""
+    """Shows pictures and reads keys."""
 
     def show(self, picture_bgr: npt.NDArray[np.uint8]) -> None:
         """Show a picture."""
@@ -36,7 +36,7 @@ class Window(Protocol):
         """Whether the user has not closed it."""
 
     def close(self) -> None:
-        """Take it away."""
+        """Close the window."""
 
 
 class OpenCvWindow:
@@ -83,7 +83,7 @@ class OpenCvWindow:
         return bool(cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
 
     def close(self) -> None:
-        """Take it away."""
+        """Close the window."""
         opencv().destroyAllWindows()
 
 

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 COMMANDS = (
-    "run", "verify", "demo", "models", "info", "simulate", "eval", "sweep", "train", "export", "wrap", "calibrate"
-)  # fmt: skip
+    *("run", "verify", "demo", "models", "info", "simulate", "eval", "sweep"),
+    *("train", "export", "wrap", "record", "calibrate"),
+)
 EPILOG = statuses({Status.NO: "not live (ratta run) or not equal (ratta verify)"})
-MAX_DECODED_PIXELS = 1 << 28
-"""What OpenCV may unpack of one picture whose size its file does not say in a way that is known here."""
+MAX_DECODED_PIXELS = 128_000_000
+"""What OpenCV may unpack of one picture: `ratta.media.picture.MAX_PIXELS`, also where its header is not known there."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

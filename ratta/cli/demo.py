@@ -1,4 +1,4 @@
-"""Show what ratta does: a session of a real face, live, printed, on a screen, and a picture without a face.
+"""Play four simulated sessions: a real face live, printed and on a screen, and a picture without a face.
 
 Then a day in front of a new camera: what the live anchors learn from twenty unlocks, and what they deny.
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ratta.engine import Engine
     from ratta.records import Decision
 
-HELP = "show what it does: simulated sessions of a real face, or your camera"
+HELP = "play simulated sessions of a real face, or answer your camera in a window"
 RESULTS = ("sheet.png", "demo.html", "decisions.jsonl")
 HEADING = "One face, four sessions"
 HONEST = (

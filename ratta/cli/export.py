@@ -1,4 +1,4 @@
-"""Export a checkpoint as an ONNX graph, checked against torch, and say what it weighs and how fast it is.
+"""Export a checkpoint as an ONNX graph, checked against torch, with its size and speed.
 
 Writes model.onnx, facts.json and, for MobileNetV3-Small, affine.npz; `ratta calibrate` makes a model folder of them.
 Needs ratta[train].

@@ -1,4 +1,4 @@
-"""Say what a model is: contract, thresholds and where they come from, files and their hashes, versions here."""
+"""Describe a model: contract, thresholds and their origin, files and hashes; and the installed versions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ratta.bundle import (
 if TYPE_CHECKING:
     import argparse
 
-HELP = "say what a model is and what is installed"
+HELP = "describe a model and the installation"
 PACKAGES = (
     "numpy",
     "onnxruntime",

@@ -59,7 +59,7 @@ class RunSettings:
 
 
 class Journal:
-    """Takes down what happens.
+    """Records what happens.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Journal:
         self._write({"decision": {"index": index, **exact(asdict(decision))}})
 
     def event(self, event: Event) -> None:
-        """Write what a room of adaptation did: `Adaptation.journal`."""
+        """Write what adaptation did: `Adaptation.journal`."""
         what = {"t": event.t, "kind": event.kind, "reason": event.reason, "numbers": dict(event.numbers)}
         self._write({"event": exact(what)})
 

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from ratta.records import Decision
 
 
-def decision_entry(decision: Decision, *, index: int, name: str) -> dict[str, Any]:
-    """Make a JSON object of a decision.
+def decision_entry(
+    decision: Decision, *, index: int, name: str, scale: tuple[float, float] = (1.0, 1.0)
+) -> dict[str, Any]:
+    """Make a JSON object of a decision; its box is brought back to the pixels of a frame that was scaled by `scale`.
 
     Returns
     -------
@@ -27,6 +29,7 @@ def decision_entry(decision: Decision, *, index: int, name: str) -> dict[str, An
         (`[x_min, y_min, x_max, y_max]`), `scored_frames`, `final`; an undefined number is `None`.
     """
     box = decision.box
+    x, y = scale
     return {
         "index": index,
         "name": name,
@@ -36,7 +39,9 @@ def decision_entry(decision: Decision, *, index: int, name: str) -> dict[str, An
         "session_score": _finite(decision.session_score),
         "reason": decision.reason.value,
         "detail": decision.detail,
-        "box": None if box is None else [round(float(c), 2) for c in (box.x_min, box.y_min, box.x_max, box.y_max)],
+        "box": None
+        if box is None
+        else [round(float(c), 2) for c in (box.x_min / x, box.y_min / y, box.x_max / x, box.y_max / y)],
         "scored_frames": decision.scored_frames,
         "final": decision.final,
     }

@@ -4,7 +4,7 @@ A stream (video, camera, URL) is one attempt: its frames are answered until the 
 are answered to the end, with a verdict that looks back over the last seconds. Pictures are answered one by one, each
 by its own score. A single picture is no attempt: it shows one moment, as a print does, so its status is never 0.
 
-With --adapt the engine learns its camera between the frames. It learns from attempts, so --stream then takes every
+With --adapt the engine adapts to its camera between the frames. It learns from attempts, so --stream then takes every
 final verdict for the end of an attempt, and the next frame for the beginning of another.
 """
 
@@ -97,8 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="end with status 2 at a picture that cannot be read")
     parser.add_argument("--output", metavar="PATH", help="annotated copy: a picture, a folder for a folder, or a video")
     parser.add_argument("--json", metavar="FILE", help="one JSON object per frame; - for stdout")
-    parser.add_argument("--adapt", action="store_true", help="learn the camera between the frames")
-    parser.add_argument("--shadow", action="store_true", help="learn, but let the source model answer; with --adapt")
+    parser.add_argument("--adapt", action="store_true", help="adapt to the camera between the frames")
+    parser.add_argument("--shadow", action="store_true", help="adapt, but let the source model answer; with --adapt")
     parser.add_argument(
         "--confirm", choices=("live", "attack"), help="every attempt of this recording is known to be one; with --adapt"
     )
@@ -133,7 +133,8 @@ def run(args: argparse.Namespace) -> int:
         )
         with Progress(source.count) as bar:
             for answer in answers:
-                lines.write(decision_entry(answer.decision, index=tally.frames, name=answer.name))
+                scale = answer.frame.scale if answer.frame else (1.0, 1.0)
+                lines.write(decision_entry(answer.decision, index=tally.frames, name=answer.name, scale=scale))
                 journal.decision(answer.decision, index=tally.frames)
                 if recorder is not None and answer.frame is not None:
                     record(recorder, answer.frame, answer.decision, policy=engine.policy, color=args.color)

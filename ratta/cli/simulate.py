@@ -1,4 +1,4 @@
-"""Simulate what a phone would have seen: a live face, a print or a screen, from one portrait.
+"""Simulate what a phone sees of one portrait: a live face, a print or a screen.
 
 The output's name says its form: a folder gets numbered frames, .mp4, .avi or .webm a video, .png or .jpg one sheet.
 Without --image the portrait is the demo's. A wrong name of a camera or medium is answered with the list of names.
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     Picture = npt.NDArray[np.uint8]
 
-HELP = "simulate a live face, a print or a screen before a camera"
+HELP = "simulate a live face, a print or a screen as a camera sees it"
 FRAMES_PER_SECOND = 15.0
 COLUMNS, TILE = 5, (320, 240)
 

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         if (kind := kind_of(path)) != "file":
             raise SourceError(f"{path}: expected a readable journal, got {kind}")
-        with path.open(encoding="utf-8", errors="replace") as lines:
+        with path.open(encoding="utf-8-sig", errors="replace") as lines:
             settings, made_with = read_header(next(lines, ""), where=args.journal)
             comparison = Comparison(lines)
             compare(settings, comparison, source=args.source or still_there(settings.source))

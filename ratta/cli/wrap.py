@@ -15,8 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ratta.bundle import MANIFEST, REQUIRED_FILES
 from ratta.contract import BORDERS, COLORS, KINDS, LAYOUTS, Contract, InputRule, OutputRule
 from ratta.errors import InputError
+from ratta.outputs import check_outputs
 
 if TYPE_CHECKING:
     import argparse
@@ -65,6 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read, try, tell, write."""
+    check_outputs(
+        [("--output", args.output / name) for name in (MANIFEST, *REQUIRED_FILES, "affine.npz", "statistics.npz")],
+        folders=[("--output", args.output)],
+        inputs=[path for path in (*args.model, args.contract, *(args.check or ())[1:]) if path is not None],
+    )
     if len(args.model) > 1:
         return _ensemble(args)
     from ratta.wrap import read_foreign, read_wishes, wrap
@@ -95,7 +102,7 @@ def _examples(args: argparse.Namespace, rule: CropRule) -> Examples:
     from ratta.evaluate.domains import prepare_pool
     from ratta.evaluate.sessions import read_pool
 
-    args.data, args.frames, args.sessions = args.check, 4, 2
+    args.data, args.frames, args.sessions, args.strict = args.check, 4, 2, False
     with tempfile.TemporaryDirectory(prefix="ratta-wrap-") as scratch:
         contract = Contract(input=InputRule(), crops=(rule,), outputs=OutputRule())
         pool = read_pool(prepare_pool(domain_of(args, Path(scratch)), contract, Path(scratch) / "pools"))

@@ -7,7 +7,7 @@ from ratta.data.boxes import read_boxes
 from ratta.data.casia_fasd import read_casia_fasd
 from ratta.data.celeba_spoof import read_celeba_spoof
 from ratta.data.crops import CropReader, Crops, separate, stacked
-from ratta.data.folder import read_folder, read_manifest
+from ratta.data.folder import read_folder, read_manifest, read_sessions
 from ratta.data.frames import FrameRecord, Skipped, read_frames
 from ratta.data.live import read_live
 from ratta.data.msu_mfsd import read_msu_mfsd
@@ -49,6 +49,7 @@ __all__ = [
     "read_oulu_npu",
     "read_replay_attack",
     "read_scores",
+    "read_sessions",
     "separate",
     "stacked",
     "write_scores",

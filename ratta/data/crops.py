@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from ratta.data.frames import FrameRecord, Skipped, read_frames
-from ratta.errors import InputError, SourceError
+from ratta.errors import DataError, InputError, SourceError
 from ratta.files import kind_of
 from ratta.outputs import replaced
 from ratta.records import Reason, Refusal
@@ -155,7 +155,7 @@ class CropReader:
         """Give the frames that can be read, also where that is none."""
         try:
             yield from read_frames(presentation, limit=self.frames, strict=self.strict, on_skip=skip)
-        except SourceError as error:
+        except (SourceError, DataError) as error:  # of the pictures, or of the corpus's own boxes
             if self.strict:
                 raise
             skip(Skipped(presentation.paths[-1], str(error), len(presentation.paths) - 1, 0.0))

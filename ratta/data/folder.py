@@ -18,6 +18,7 @@ from ratta.errors import DataError, InputError
 from ratta.records import Box
 
 CORPUS = "folder"
+MANIFEST = "manifest.csv"
 _COLUMNS = ("path", "label", "species", "subject", "session", "camera")
 _BOX = ("x_min", "y_min", "x_max", "y_max")
 
@@ -87,6 +88,20 @@ def read_manifest(path: str | Path) -> tuple[Presentation, ...]:
         groups.setdefault(key, []).append((path.parent / row["path"], _box(row, where)))
     tree.all_there([file for group in groups.values() for file, _ in group], corpus="manifest", listed_in=path)
     return checked((_from_group(key, group) for key, group in groups.items()), corpus=f"manifest {path}")
+
+
+def read_sessions(path: str | Path) -> tuple[Presentation, ...]:
+    """Read labelled sessions of one camera, whatever their split: a manifest, a folder with one, or a folder tree.
+
+    Raises
+    ------
+    DataError
+        If it is none of these, or does not fit.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".csv":
+        return read_manifest(path)
+    return read_manifest(path / MANIFEST) if (path / MANIFEST).is_file() else read_folder(path)
 
 
 def _key(row: dict[str, str], where: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 from ratta.data import tree
 from ratta.data.boxes import read_boxes, scaled
 from ratta.errors import InputError, SourceError
+from ratta.files import printable
 from ratta.media.opencv import opencv
 from ratta.media.picture import read_scaled
 from ratta.media.video import open_video
@@ -212,7 +213,7 @@ def _raise(skipped: Skipped) -> None:
 
 
 def _log(skipped: Skipped) -> None:
-    logging.getLogger("ratta.data").warning("skipped: %s", skipped.reason)
+    logging.getLogger("ratta.data").warning("skipped: %s", printable(skipped.reason))
 
 
 def _silent(_: Skipped) -> None:

@@ -51,11 +51,12 @@ def read_live(root: str | Path) -> tuple[Presentation, ...]:
 
 
 def _sessions(root: Path) -> Iterator[Presentation]:
-    folders = {path.parent for path in root.rglob("*") if path.is_file() and not hidden(path)}
+    files = (path for path in root.rglob("*") if path.is_file())
+    folders = {path.parent for path in files if not any(map(_dotted, path.relative_to(root).parts))}
     for folder in sorted(folders, key=natural):
-        files = sorted((path for path in folder.iterdir() if not hidden(path)), key=natural)
-        pictures = [path for path in files if path.suffix.lower() in tree.PICTURES]
-        videos = [path for path in files if path.suffix.lower() in tree.VIDEOS]
+        inside = sorted((path for path in folder.iterdir() if not hidden(path)), key=natural)
+        pictures = [path for path in inside if path.suffix.lower() in tree.PICTURES]
+        videos = [path for path in inside if path.suffix.lower() in tree.VIDEOS]
         sessions: list[tuple[Path, tuple[Path, ...]]] = [(video.relative_to(root), (video,)) for video in videos]
         if pictures:
             sessions.append((folder.relative_to(root), tuple(pictures)))
@@ -68,6 +69,10 @@ def _sessions(root: Path) -> Iterator[Presentation]:
                 session=name.as_posix(),
                 split="test",
             )
+
+
+def _dotted(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _live_only(found: tuple[Presentation, ...], root: Path) -> tuple[Presentation, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from ratta.evaluate.sessions import (
     read_pool,
     write_pool,
 )
+from ratta.files import printable
 from ratta.perception import BlazeFace, Perception
 from ratta.records import Box, Crop
 
@@ -82,7 +84,17 @@ def prepare_pool(domain: Domain, contract: Contract, folder: Path, *, progress: 
             key=key,
             skipped=skipped,
         )
+        _note(skipped)
     return path
+
+
+def _note(skipped: Sequence[Skipped], *, shown: int = 10) -> None:
+    """Name what could not be read in the log, which goes to stderr."""
+    if skipped:
+        first = "; ".join(printable(one.reason) for one in skipped[:shown])
+        logging.getLogger("ratta.data").warning(
+            "%d files could not be read, their frames count as refused: %s", len(skipped), first
+        )
 
 
 def _changed_pool(plain: Path, change: str, folder: Path) -> Path:
@@ -104,6 +116,7 @@ def cut_sessions(
     reader = _reader(perception, {}, frames, strict=False)
     cut = from_presentations(presentations, reader)
     yield from shown(cut, total=len(presentations), unit="session", title=title)
+    _note(reader.skipped)
 
 
 def read_corpus(domain: CorpusDomain) -> tuple[Presentation, ...]:

@@ -119,7 +119,8 @@ def write_report(
     rows = table(results, window=settings.window)
     bundle = read_bundle(find_bundle(settings.model))
     origin = f"Model {bundle.name} {bundle.version}, SHA-256 of its manifest {bundle.sha256}."
-    page = html_report(settings.name, rows, results, window=settings.window, origin=origin)
+    model = f"{bundle.name} {bundle.version}, {bundle.sha256[:16]}"
+    page = html_report(settings.name, rows, results, window=settings.window, model=model)
     replace_text(folder / "report.html", page)
     pools = {pool for cell in cells for pool in cell.pools.values() if pool}
     skipped = sorted({reason for pool in pools for reason in pool_skipped(pool)})

@@ -284,7 +284,7 @@ def parse_experiment(values: Mapping[str, Any], *, where: str) -> ExperimentSett
 
 
 def explain(error: ValidationError, where: str) -> str:
-    """Put a validation error into the house's words: key, expectation, what came."""
+    """Express a validation error as key, expectation and what came."""
     found = []
     for one in error.errors():
         key = ".".join(str(part) for part in one["loc"] if part not in ("pool", "corpus", "simulated"))

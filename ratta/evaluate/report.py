@@ -11,24 +11,17 @@ import numpy as np
 from ratta.evaluate.plots import Axis, Series, dot_chart, line_chart, linear_axis, steps
 from ratta.evaluate.results import CEILING, interval, percent, pooled, session_cells
 from ratta.metrics import curve, probit, running_error
+from ratta.page import figure, page, table, today
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ratta.evaluate.results import CellResult, Row
 
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2em auto; padding: 0 1em; color: #222; }
-table { border-collapse: collapse; font-size: 13px; margin: 1em 0; }
-th, td { padding: 3px 9px; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-.plots { display: flex; flex-wrap: wrap; gap: 18px; } figure { margin: 0; } figcaption { font-size: 13px; color: #555; }
-.note { color: #555; font-size: 13px; max-width: 80ch; }
-"""
 _DET_TICKS = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95)
 
 
-def html_report(name: str, rows: Sequence[Row], results: Sequence[CellResult], *, window: int, origin: str) -> str:
+def html_report(name: str, rows: Sequence[Row], results: Sequence[CellResult], *, window: int, model: str) -> str:
     """Write the report.
 
     Parameters
@@ -39,26 +32,23 @@ def html_report(name: str, rows: Sequence[Row], results: Sequence[CellResult], *
     results : sequence of CellResult
     window : int
         Of the running error.
-    origin : str
-        One sentence on the model.
+    model : str
+        Name, version and hash of the model.
     """
-    parts = [f"<h1>{escape(name)}</h1>", f"<p>{escape(origin)}</p>", _reading(results)]
+    parts = [_reading(results)]
     for block in dict.fromkeys((row.target, row.stream) for row in rows):
         mine = [row for row in rows if (row.target, row.stream) == block]
         found = [one for one in results if (one.target, one.stream) == block]
         parts += [f"<h2>{escape(block[0])}, {escape(block[1])}</h2>", _table(mine), _phases(found)]
         parts += ['<div class="plots">', *_plots(mine, found, window), "</div>", _refusals(mine, found)]
-    body = "\n".join(parts)
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(name)}</title>'
-        f"<style>{_STYLE}</style></head><body>{body}</body></html>\n"
-    )
+    facts = {"date": today(), "model": model, "experiment": "results.json", "table": "results.md"}
+    return page(name, "\n".join(parts), summary="Evaluation of adaptation methods on streams", facts=facts)
 
 
 def _reading(results: Sequence[CellResult]) -> str:
     policy = escape(results[0].threshold.policy) if results else ""
     return (
-        f'<p class="note">Every frame is answered before anything is learnt from it. Thresholds ({policy}) were '
+        f'<p class="soft small">Every frame is answered before anything is learnt from it. Thresholds ({policy}) were '
         "chosen on the source development set before the stream and never moved; the column at 0.5 is for comparison "
         "with work that used 0.5. ACER is the mean of the worst species’ APCER and BPCER, over all seeds; "
         "intervals are 95 % by bootstrap over subjects, paired for differences, and are too narrow for fewer than some "
@@ -91,7 +81,7 @@ def _table(rows: Sequence[Row]) -> str:
     ]
     first = rows[0]
     caption = f"<p>{first.frames} frames in {first.seeds} seeds, {first.subjects} subjects.</p>"
-    return caption + _html_table(head, lines) + _session_table(rows)
+    return caption + table(head, lines) + _session_table(rows)
 
 
 def _session_table(rows: Sequence[Row]) -> str:
@@ -104,7 +94,7 @@ def _session_table(rows: Sequence[Row]) -> str:
         "<p>Difference to No-TTA in points, paired bootstrap over sessions; and a ceiling: the ACER at the threshold "
         "that is best for this very stream, and how much of what it would have saved was saved.</p>"
     )
-    return text + _html_table(head, [(row.label, *session_cells(row)) for row in compared])
+    return text + table(head, [(row.label, *session_cells(row)) for row in compared])
 
 
 def _phases(results: Sequence[CellResult]) -> str:
@@ -119,19 +109,19 @@ def _phases(results: Sequence[CellResult]) -> str:
             rates = one.record["phases"][phase]
             cells.append(" / ".join(percent(_nan(rates[rate])) for rate in ("apcer", "bpcer")))
         lines.append(tuple(cells))
-    return "<p>APCER / BPCER in % by part of the stream, first seed:</p>" + _html_table(("method", *phases), lines)
+    return "<p>APCER / BPCER in % by part of the stream, first seed:</p>" + table(("method", *phases), lines)
 
 
 def _plots(rows: Sequence[Row], results: Sequence[CellResult], window: int) -> list[str]:
     first = [one for one in results if one.seed == results[0].seed]
     plots = [
         *(
-            _figure(_along(first, window, rate), f"{rate} along the stream, moving window of {window}, first seed")
+            figure(_along(first, window, rate), f"{rate} along the stream, moving window of {window}, first seed")
             for rate in ("BPCER", "APCER")
         ),
-        _figure(_differences(rows), "Difference to No-TTA in ACER points, 95 %"),
-        _figure(_det(results), "DET curve, all seeds, attacks pooled (normal deviates)"),
-        *(_figure(_histogram(one), f"Scores of {one.label}, first seed; threshold dashed") for one in first),
+        figure(_differences(rows), "Difference to No-TTA in ACER points, 95 %"),
+        figure(_det(results), "DET curve, all seeds, attacks pooled (normal deviates)"),
+        *(figure(_histogram(one), f"Scores of {one.label}, first seed; threshold dashed") for one in first),
     ]
     for key, limit, caption in (
         ("level", "alpha", "Level of the conformal threshold, and alpha dashed"),
@@ -141,7 +131,7 @@ def _plots(rows: Sequence[Row], results: Sequence[CellResult], window: int) -> l
     ):
         drawn = _traced(first, key, limit)
         if drawn:
-            plots.append(_figure(drawn, caption + ", first seed"))
+            plots.append(figure(drawn, caption + ", first seed"))
     return plots
 
 
@@ -220,18 +210,8 @@ def _refusals(rows: Sequence[Row], results: Sequence[CellResult]) -> str:
         for row in rows
         if row.refusals
     ]
-    text = f'<p class="note">Frames refused before any method, first seed: {seen}.</p>'
-    return text + (_html_table(("method", "frames not learnt from, by reason"), lines) if lines else "")
-
-
-def _figure(svg: str, caption: str) -> str:
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
-
-
-def _html_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    text = f'<p class="soft small">Frames refused before any method, first seed: {seen}.</p>'
+    return text + (table(("method", "frames not learnt from, by reason"), lines) if lines else "")
 
 
 def _number(value: float, digits: int) -> str:

@@ -30,6 +30,7 @@ from ratta.evaluate.plots import Series, line_chart, linear_axis
 from ratta.evaluate.results import interval, percent
 from ratta.evaluate.schedule import run_cells
 from ratta.outputs import replace_text
+from ratta.page import figure, page, table, today
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -120,7 +121,7 @@ def run_sweep(
         raise DataError(explain(error, where)) from error
     runner = _Runner(experiment, load_source, Path(folder), where, workers, scheduler, progress)
     points = runner.grid(settings.grid) if settings.grid is not None else runner.study(settings.study)
-    _write(points, Path(folder))
+    _write(points, Path(folder), name=str(values.get("name", "sweep")))
     return points
 
 
@@ -255,23 +256,24 @@ def suggested(trial: Any, key: str, one: Range) -> Any:
     return trial.suggest_float(key, one.low, one.high, log=one.log)
 
 
-def _write(points: tuple[Point, ...], folder: Path) -> None:
+def _write(points: tuple[Point, ...], folder: Path, *, name: str) -> None:
     keys = list(points[0].values)
     record = [{"values": p.values, "rows": [row.to_dict() for row in p.report.rows]} for p in points]
     replace_text(folder / "sweep.json", json.dumps(clean(record), indent=1, allow_nan=False))
     head = [*keys, "target", "stream", "method", "ACER % (95 %)", "APCER %", "BPCER %", "to No-TTA", "ms/frame"]
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    rows = []
     for point in points:
         for row in point.report.rows:
             cells = [str(point.values[key]) for key in keys] + [row.target, row.stream, row.label, interval(row.acer)]
             cells += [percent(row.apcer), percent(row.bpcer), interval(row.difference, signed=True)]
-            lines.append(f"| {' | '.join([*cells, f'{row.ms_per_frame:.1f}'])} |")
+            rows.append([*cells, f"{row.ms_per_frame:.1f}"])
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
     replace_text(folder / "sweep.md", "\n".join(lines) + "\n")
-    replace_text(folder / "sweep.html", _page(points, keys))
+    replace_text(folder / "sweep.html", _page(points, keys, head, rows, name=name))
 
 
-def _page(points: tuple[Point, ...], keys: list[str]) -> str:
-    parts = ['<!doctype html><html lang="en"><head><meta charset="utf-8"><title>sweep</title></head><body>']
+def _page(points: tuple[Point, ...], keys: list[str], head: list[str], rows: list[list[str]], *, name: str) -> str:
+    parts = ['<div class="plots">']
     for key in keys:
         numbers = [point.values[key] for point in points]
         if not all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers):
@@ -288,5 +290,7 @@ def _page(points: tuple[Point, ...], keys: list[str]) -> str:
         chart = line_chart(
             series, x=linear_axis(key, [float(n) for n in numbers]), y=linear_axis("ACER %", values, low=0)
         )
-        parts.append(f"<figure>{chart}</figure>")
-    return "\n".join([*parts, "</body></html>\n"])
+        parts.append(figure(chart, f"ACER over {key}"))
+    facts = {"date": today(), "points": str(len(points)), "results": "sweep.json", "table as text": "sweep.md"}
+    summary = "Whatever a sweep finds was chosen on the data it was run on: report it on other subjects."
+    return page(name, "\n".join([*parts, "</div>", table(head, rows)]), summary=summary, facts=facts)

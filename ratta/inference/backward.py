@@ -43,7 +43,7 @@ GAMMA_FLOOR = 1e-3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """The way of some frames through the tail.
+    """Intermediate values of some frames in the tail.
 
     Attributes
     ----------

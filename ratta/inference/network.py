@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,6 +129,41 @@ class Ensemble:
         logits = np.array([[0.0, mean]], np.float32)
         embedding = np.concatenate([reading.embedding for reading in seen])
         return Reading(logits, embedding, _NOTHING, mean / self.temperature + self.bias)
+
+
+class Corrected:
+    """A network whose log-odds a labelled profile corrects: `live_logit + embedding @ weight + offset`.
+
+    Parameters
+    ----------
+    network : Network or Ensemble
+    weight : (D,) float32
+    offset : float
+    """
+
+    def __init__(self, network: Network | Ensemble, weight: Floats, offset: float) -> None:
+        self.source = network
+        self.session = network.session
+        self.feed = network.feed
+        self._weight = weight
+        self._offset = offset
+
+    def read(self, pixels: tuple[Pixels, ...]) -> Reading:
+        """Read a face by the source and correct its log-odds.
+
+        Raises
+        ------
+        InputError
+            If the head was made for an embedding of another width.
+        """
+        reading = self.source.read(pixels)
+        if reading.embedding.shape != self._weight.shape:
+            raise InputError(
+                f"profile: expected an embedding of {len(self._weight)} numbers, got {reading.embedding.size}; make "
+                "the profile with the crops that the engine uses"
+            )
+        change = float(reading.embedding @ self._weight) + self._offset
+        return replace(reading, live_logit=reading.live_logit + change)
 
 
 _NOTHING = np.zeros((1, 0), np.float32)

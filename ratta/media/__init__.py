@@ -1,4 +1,4 @@
-"""Pictures and video as files: decoded whole or refused with a sentence; needs OpenCV, and only once it is used."""
+"""Pictures and video as files: decoded completely or rejected with a reason; OpenCV is imported on first use."""
 
 from ratta.media.opencv import opencv
 from ratta.media.picture import Listing, list_folder, list_pictures, read_picture, shrink

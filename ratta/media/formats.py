@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, and what its header says of its size, before anything decodes it."""
+"""The format of a file by its first bytes, and the size that its header announces, before anything is decoded."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ def pixel_size(data: bytes) -> tuple[int, int] | None:
         return _little(data, 6, 2), _little(data, 8, 2)
     if kind == "WebP":
         return _webp_size(data)
+    if kind == "JPEG 2000" and (at := data[:65536].find(b"ihdr")) >= 0:
+        return _big(data, at + 8), _big(data, at + 4)
     if kind in ("AVIF", "HEIC"):
         return _isobmff_size(data)
     return _tiff_size(data) if kind == "TIFF" else None

@@ -1,4 +1,4 @@
-"""One picture file: decoded whole, or refused.
+"""One picture file: decoded completely, or rejected.
 
 Some decoders fill the missing part of a cut file with grey and say nothing, and a half-grey face must not be scored.
 So the structure of JPEG and PNG files is walked before they are decoded: a file without its end marker is refused.
@@ -41,7 +41,7 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What lies directly in a folder.
+    """The direct content of a folder.
 
     Attributes
     ----------

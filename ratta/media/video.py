@@ -1,4 +1,4 @@
-"""A recorded video: its frames with square pixels, at their own times, whatever its container forgot to say."""
+"""A recorded video: its frames with square pixels, at their own times, also where the container lacks them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ratta.errors import SourceError
 from ratta.files import kind_of
 from ratta.media.opencv import opencv
-from ratta.media.picture import shrink
+from ratta.media.picture import MAX_PIXELS, shrink
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ class Capture(Protocol):
         """Give a property by its OpenCV number."""
 
     def release(self) -> None:
-        """Let go of the file or device."""
+        """Release the file or device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +102,8 @@ class VideoReader:
     Raises
     ------
     SourceError
-        At the first frame, if there is none or all are black to the last bit; later, if nothing says when it was taken.
+        If the frames are too large; at the first frame, if there is none or all are black to the last bit; later, if
+        nothing says when it was taken.
     """
 
     def __init__(
@@ -117,6 +118,9 @@ class VideoReader:
         cv2 = opencv()
         self.name = name
         self.count = believable(capture)
+        width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if width * height > MAX_PIXELS:
+            raise SourceError(f"{name}: expected frames of at most {MAX_PIXELS:,} pixels, got {width:g} x {height:g}")
         self.fps = fps or plausible_fps(capture.get(cv2.CAP_PROP_FPS))
         self.missed = 0
         self.unchanging = False
@@ -150,7 +154,7 @@ class VideoReader:
                 raise _no_times(self.name)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Release the file."""
         self._capture.release()
 
     def _next(self) -> tuple[int, float, Frame] | None:

@@ -1,4 +1,4 @@
-"""Perception: is there one usable face in the frame, where is it, and what does it look like cut out."""
+"""Perception: finds the one usable face of a frame and cuts it out, or refuses the frame with a reason."""
 
 from ratta.perception.face import BlazeFace, FaceDetector
 from ratta.perception.mediapipe_face import MediapipeFace

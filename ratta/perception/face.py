@@ -1,4 +1,4 @@
-"""Face detection: BlazeFace decoded in NumPy, and the interface any other detector may stand behind."""
+"""Face detection: BlazeFace decoded in NumPy, and the interface of every detector."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Graph(Protocol):
 
 
 class FaceDetector(Protocol):
-    """What perception asks of a face detector."""
+    """A face detector, as perception uses it."""
 
     def detect(self, frame: npt.NDArray[np.uint8], *, color: str = "bgr") -> tuple[Face, ...]:
         """Return the faces of an (H, W, 3) uint8 frame, largest first, in its pixels; never changes anything."""
@@ -104,7 +104,7 @@ class BlazeFace:
         return any(other.score >= self.sure_score and other.box.iou(box) > 0.3 for other in found)
 
     def find(self, frame: npt.NDArray[np.uint8], *, color: str = "bgr") -> tuple[Face, ...]:
-        """Return the faces with the boxes as the network means them, about square from the brows to the chin."""
+        """Return the faces with the network's own boxes, about square from the brows to the chin."""
         height, width = frame.shape[:2]
         pixels, scale, offset = letterbox(frame, flip=color == "bgr")
         regressors, scores = self.graph.run({"pixels": pixels[np.newaxis]})
@@ -151,7 +151,7 @@ def whole_face(face: Face) -> Face:
 def letterbox(
     frame: npt.NDArray[np.uint8], *, flip: bool
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Fit a frame into 128x128 with black bars, and say where it lies there.
+    """Fit a frame into 128x128 with black bars, and return its place there.
 
     Parameters
     ----------

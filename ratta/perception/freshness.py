@@ -31,7 +31,7 @@ class _Place(NamedTuple):
 
 
 class Freshness:
-    """Tells a new picture of a face from one that was there within the last few seconds.
+    """Distinguishes a new picture of a face from one that was seen within the last few seconds.
 
     What is compared is the middle of the face, pixel by pixel, at one place of the frame for as long as the face covers
     it; so a clock drawn beside the face, or a box that jitters, does not make an old picture new. Equal means equal to

@@ -1,4 +1,4 @@
-"""The eyes of an engine: a frame becomes the crops of one usable face, or a refusal with its reason."""
+"""From a frame to the crops of one usable face, or a refusal with its reason."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ class Perception:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the face and the frame before; the same as a new instance."""
+        """Forget the face and the previous frame, as a new instance."""
         self._tracker.reset()
         self._freshness.reset()
 
     def look(self, frame: npt.NDArray[np.uint8], *, box: Box | None = None, color: str = "bgr") -> Crop | Refusal:
-        """Look at one frame, without memory; nothing changes.
+        """Perceive one frame, without memory; nothing changes.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class Perception:
     def follow(
         self, frame: npt.NDArray[np.uint8], *, t: float, box: Box | None = None, color: str = "bgr"
     ) -> Crop | Refusal:
-        """Look at the next frame of a stream at time `t` in seconds; arguments and errors as in `look`."""
+        """Perceive the next frame of a stream at time `t` in seconds; arguments and errors as in `look`."""
         _check_arguments(box, color)
         refused = check_frame(frame, self.limits)
         if refused:

@@ -1,4 +1,4 @@
-"""What may be scored: checks that refuse a frame with a reason, from the raw array to the colours of the face."""
+"""Quality checks: each refuses a frame with a reason, from the raw array to the colours of the face."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _MAX_LIGHT_CHANGE = 20.0
 
 
 class FaceTracker:
-    """Follows one face from frame to frame and never trusts itself for long.
+    """Follows one face from frame to frame, and detects again at short intervals.
 
     Between detections the face is found again by normalised cross-correlation of a coarse grey template, taken at the
     last detection and never updated, so that it cannot drift onto something else. The detector runs when there is

@@ -1,4 +1,4 @@
-"""Is the face the right way up? A network that never saw turned faces must not be asked about one."""
+"""Is the face upright? The network was not trained on rotated faces."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SURE = 0.9
 
 
 def check_upright(face: Face, upside_down: Callable[[], tuple[Face, ...]]) -> Refusal | None:
-    """Refuse a face that lies on its side or stands on its head.
+    """Refuse a face that lies on its side or is upside down.
 
     Up to about 90 degrees the keypoints tell the angle. Beyond, BlazeFace reports them as if the face were upright, so
     where it is not sure it is asked again about the frame turned by 180 degrees: whichever it is surer of is upright.

@@ -33,6 +33,7 @@ def simulate_frames(
     edges: bool | None = None,
     own_background: bool | None = None,
     face_share: float = 0.36,
+    plain: bool = False,
 ) -> Iterator[tuple[float, Rgb]]:
     """Stream a person's picture as a hand-held phone would see it.
 
@@ -60,6 +61,8 @@ def simulate_frames(
         Whether a live person keeps the picture's background or gets a made-up one; drawn when absent.
     face_share : float
         Side of the face over the height of the frame.
+    plain : bool
+        A plain wall behind the medium and no hands in view, as in a demonstration.
 
     Yields
     ------
@@ -77,6 +80,7 @@ def simulate_frames(
         edges=edges,
         own_background=own_background,
         face_share=face_share,
+        plain=plain,
     ):
         yield capture.t_s, capture.rgb
 
@@ -94,9 +98,10 @@ def simulate_session(
     illuminant: str | None = None,
     own_background: bool | None = None,
     face_share: float = 0.36,
+    plain: bool = False,
     every: int = 1,
 ) -> Iterator[Capture]:
-    """Simulate one attempt of one person before one camera: its frames with box, species, camera and medium.
+    """Simulate one attempt of one person in front of one camera: its frames with box, species, camera and medium.
 
     Of the camera's frames each `every`-th is made, the first among them.
     """
@@ -115,10 +120,12 @@ def simulate_session(
         edges=edges,
         illuminant=illuminant,
         own_background=own_background,
+        plain=plain,
     )
     motions = handheld(rng, frames * every, amplitude_px=0.003 * session.sensor[0])
-    for index in range(0, frames * every, every):
-        yield session.frame(index / FRAMES_PER_SECOND, motion=motions[index])
+    for index, motion in enumerate(motions):
+        if index % every == 0:
+            yield session.frame(index / FRAMES_PER_SECOND, motion=motion)
 
 
 def simulate_capture(

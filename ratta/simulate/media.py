@@ -1,4 +1,4 @@
-"""Media of attack: what a sheet of paper or a screen does to a picture before a camera sees it.
+"""Attack media: what paper or a screen does to a picture before a camera sees it.
 
 The fine structure of a medium (pixel stripes, halftone dots) is periodic. It is evaluated analytically, harmonic by
 harmonic, at every sensor pixel's place on the medium; each harmonic is damped by the lens' and the pixel aperture's

@@ -234,7 +234,7 @@ def _fill(
         try:
             picture = read_picture(path)
         except DataError as error:
-            logging.getLogger("ratta.simulate").warning("skipped: %s", error)
+            logging.getLogger("ratta.simulate").warning("skipped: %s", printable(str(error)))
             continue
         box = detect(picture)
         if box is not None:

@@ -1,4 +1,4 @@
-"""One attempt before one camera: what is drawn once per session, and how each of its frames comes about."""
+"""One simulated attempt: what is drawn once per session, and how each frame is rendered."""
 
 from __future__ import annotations
 
@@ -54,8 +54,12 @@ class Capture:
         return self.rgb
 
 
+WALL = (196, 190, 180)
+"""Colour of the plain background, RGB."""
+
+
 class Session:
-    """A person (or a picture of one) before a camera; draws everything static once, then renders frames.
+    """A person, or a picture of one, in front of a camera; draws everything static once, then renders frames.
 
     Parameters
     ----------
@@ -79,6 +83,8 @@ class Session:
         An illuminant name; drawn when absent.
     own_background : bool, optional
         Whether a live person keeps the picture's background or gets a made-up one; drawn when absent.
+    plain : bool
+        A plain wall behind the medium and no hands in view, as in a demonstration.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class Session:
         edges: bool | None = None,
         illuminant: str | None = None,
         own_background: bool | None = None,
+        plain: bool = False,
     ) -> None:
         if species not in SPECIES:
             raise InputError(f"species: expected one of {', '.join(SPECIES)}, got {species!r}; choose a listed one")
@@ -106,16 +113,18 @@ class Session:
         scale = self.camera.megascale
         self.sensor = (int(height * scale) // 2 * 2, int(width * scale) // 2 * 2)
         self.face_px = face_px * self.sensor[0] / height
-        self._draw_scene(cutout, illuminant, own_background)
+        self._draw_scene(cutout, illuminant, own_background, plain)
         self.medium = medium or self._draw_medium()
         self.edges = bool(rng.random() < 0.5) if edges is None else edges
         self.exposure_gain = rng.uniform(0.5, 0.9)
         self.hand_seed = int(rng.integers(2**31)) if rng.random() < 0.6 else 0
         self.hand_light = rng.uniform(0.3, 1.2)
+        if plain:  # after everything was drawn, so that the rest stays as it was
+            self.hand_seed = 0
         if species != "live":
             self._prepare_medium()
 
-    def _draw_scene(self, cutout: Cutout, illuminant: str | None, own_background: bool | None) -> None:
+    def _draw_scene(self, cutout: Cutout, illuminant: str | None, own_background: bool | None, plain: bool) -> None:
         rng = self.rng
         lamp = illuminant or str(rng.choice(list(ILLUMINANTS)))
         self.illuminant: IlluminantProfile = named(ILLUMINANTS, lamp, where="illuminant")
@@ -127,7 +136,9 @@ class Session:
         self.own_background = drawn if own_background is None else own_background
         focus = None if self.species == "live" else rng.uniform(1.0, 5.0)
         wide = cv2.resize(background(rng, 320, focus_blur=focus), (max(self.sensor), max(self.sensor)))
-        self.behind: Rgb = np.asarray(wide, dtype=np.uint8)[: self.sensor[0], : self.sensor[1]]
+        self.behind: Rgb = np.array(wide, dtype=np.uint8)[: self.sensor[0], : self.sensor[1]]
+        if plain:
+            self.behind[:] = WALL
         self.shading = relight(rng, *self.sensor, directed=rng.uniform(*self.illuminant.directed))
 
     def _dressed(self, cutout: Cutout) -> Rgb:

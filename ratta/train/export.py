@@ -18,6 +18,7 @@ from torch import nn
 
 from ratta.errors import BundleError, TrainingError
 from ratta.inference import NumpySession
+from ratta.inference.session import import_onnxruntime
 from ratta.train.checkpoint import write_atomically
 from ratta.train.graph import Array, build_graph, stored_name
 from ratta.train.network import MobileNetV3Small, Network, normalise
@@ -124,8 +125,7 @@ def export_graph(
 
 def max_deviation(network: Network, graph: bytes, crops: NDArray[np.uint8], *, std: float = 255.0) -> float:
     """Largest absolute logit difference between torch and ONNX Runtime, crop by crop."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 from torch.nn import functional
 
 from ratta.errors import DataError
+from ratta.inference.session import import_onnxruntime
 
 Attributes = dict[str, Any]
 Operator = Callable[[list[Tensor], Attributes], Tensor]
@@ -147,6 +147,7 @@ class RuntimeNetwork(nn.Module):
 
     def __init__(self, path: str | Path) -> None:
         super().__init__()
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         try:

@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor, multiprocessing
 
 from ratta.errors import DataError, TrainingError
+from ratta.files import read_json
+from ratta.outputs import replace_text
 from ratta.train.pool import CHUNK, JudgedBatch, Producer, fields, judged_shapes
 
 BIN, BINS = 1.5, 19
@@ -71,8 +73,8 @@ class StoreFiles:
     def _check(self, path: Path) -> None:
         ours = {name: value for name, value in asdict(self).items() if name != "folder"}
         if not path.is_file():
-            path.write_text(json.dumps(ours, indent=1) + "\n")
-        theirs = json.loads(path.read_text())
+            replace_text(path, json.dumps(ours, indent=1) + "\n")
+        theirs = read_json(path)
         if theirs != ours:
             differing = [name for name in ours if theirs.get(name) != ours[name]]
             raise DataError(

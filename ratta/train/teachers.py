@@ -299,7 +299,7 @@ def export_silent_face(path: str | Path) -> bytes:
 
 
 class SilentFaceTeacher:
-    """A Silent-Face network behind the house's pixels: RGB uint8 in, live margin out.
+    """A Silent-Face network behind the common interface: RGB uint8 in, live margin out.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from ratta.wrap.evidence import Examiner, Finding
 from ratta.wrap.examples import Examples, simulated_examples
 from ratta.wrap.foreign import Foreign, read_foreign
 from ratta.wrap.wishes import Wishes, read_wishes
-from ratta.wrap.wrapping import Wrapped, wrap
+from ratta.wrap.wrapping import Wrapped, examine, wrap
 
 __all__ = [
     "Examiner",
@@ -25,6 +25,7 @@ __all__ = [
     "Foreign",
     "Wishes",
     "Wrapped",
+    "examine",
     "read_foreign",
     "read_wishes",
     "simulated_examples",

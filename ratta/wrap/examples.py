@@ -56,8 +56,8 @@ def simulated_examples(
     progress : callable, optional
         Told the share that is done, in [0, 1].
     """
-    from ratta.camera.picture import read_picture
     from ratta.camera.scenes import FACE, PORTRAIT
+    from ratta.media.picture import read_picture
     from ratta.simulate import CAMERAS, SPECIES, cut_out, simulate_session
 
     person = cut_out(np.ascontiguousarray(read_picture(PORTRAIT)[..., ::-1]), FACE)

@@ -75,8 +75,7 @@ def wrap(network: Foreign, wishes: Wishes, examples: Examples, *, folder: str | 
     crops, scores = wishes.crops(network), network.scores(wishes.scores)
     kind = wishes.kind or network.kind(scores)
     examiner = Examiner(network, scores=scores, kind=kind, examples=examples)
-    used = _chosen(network, wishes, examiner)
-    findings = (_layout(network, wishes), *_findings(network, wishes, examiner, used))
+    used, findings = examine(network, wishes, examiner)
     embedding = wishes.embedding or network.embedding(scores)
     graph = network.with_outputs(scores, *([embedding] if embedding else []))
     contract = Contract(
@@ -100,6 +99,12 @@ def wrap(network: Foreign, wishes: Wishes, examples: Examples, *, folder: str | 
             card=card_of(network, wishes, contract, findings, examples, deviation),
         )
     return Wrapped(bundle=bundle, contract=contract, findings=findings, deviation=deviation)
+
+
+def examine(network: Foreign, wishes: Wishes, examiner: Examiner) -> tuple[Choice, tuple[Finding, ...]]:
+    """Choose input and class order, and hold every property against what else it could be."""
+    used = _chosen(network, wishes, examiner)
+    return used, (_layout(network, wishes), *_findings(network, wishes, examiner, used))
 
 
 def _chosen(network: Foreign, wishes: Wishes, examiner: Examiner) -> Choice:

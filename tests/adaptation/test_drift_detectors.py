@@ -157,12 +157,12 @@ def test_small_references_need_a_wide_margin():
 
 def test_the_luck_of_two_rankings_is_paid_for():
     """Each statistic may be unlucky on its own, so each gets half of delta."""
-    assert finite_reference_margin(500, 0.01 / 2) == BettingDrift(reference()).eps
+    assert finite_reference_margin(500, 0.002 / 2) == BettingDrift(reference()).eps
 
 
 def test_the_alarm_is_where_the_promise_puts_it():
     """1 over what alpha leaves after delta, and 1 for the stake of the next session, which is no evidence yet."""
-    assert pytest.approx(26.0) == BettingDrift(reference()).evidence["threshold"]
+    assert pytest.approx(126.0) == BettingDrift(reference()).evidence["threshold"]
 
 
 def test_the_wealth_of_one_session_by_hand():
@@ -171,7 +171,7 @@ def test_the_wealth_of_one_session_by_hand():
     detector = BettingDrift(small)
     detector.update(DriftSample(-1e3, -1e3))
     edge = 0.5 - 0.5 / 51
-    factors = [1 + bet * (side * edge - detector.eps) for side in (1, -1) for bet in (0.2, 0.4, 0.8, 1.6)]
+    factors = [1 + bet * (side * edge - detector.eps) for side in (1, -1) for bet in (0.2, 0.4, 0.8, 1.5)]
     assert pytest.approx(sum(factors) / 8 + 1, rel=1e-12) == detector.evidence["wealth"]
 
 
@@ -185,9 +185,9 @@ def test_no_bet_ever_loses_more_than_there_is():
 
 
 def test_false_alarms_are_as_far_apart_as_promised():
-    """At least 20 sessions on average, over 40 references of 200 sessions."""
+    """At least 100 sessions on average, over 40 references of 200 sessions."""
     alarms = [sessions_until_alarm(BettingDrift(reference(3 * run, 200)), draw(3 * run + 2, 200)) for run in range(40)]
-    assert np.mean([alarm or 200 for alarm in alarms]) >= 20
+    assert np.mean([alarm or 200 for alarm in alarms]) >= 100
 
 
 def test_the_same_session_again_and_again_is_judged_by_its_rank():
@@ -195,24 +195,21 @@ def test_the_same_session_again_and_again_is_judged_by_its_rank():
     calibrated = reference()
     median, greatest = (DriftSample(*np.quantile(calibrated.source, q, axis=1).tolist()) for q in (0.5, 1.0))
     soon, late = (sessions_until_alarm(BettingDrift(calibrated), [sample] * 500) for sample in (greatest, median))
-    assert soon < 15 < 20 <= late
+    assert soon < 20
+    assert late is None or late >= 100
 
 
 def test_a_false_alarm_ends_with_the_next_sessions():
     """Median sessions may raise an alarm by their mere number; it is over with the next, and all begins anew."""
     calibrated = reference()
     median = DriftSample(*np.quantile(calibrated.source, 0.5, axis=1).tolist())
-    detector = BettingDrift(calibrated)
+    detector = BettingDrift(calibrated, alpha=0.05, delta=0.01)
     alarm = sessions_until_alarm(detector, [median] * 500)
     detector.update(median)
     assert not detector.alarm
     assert alarm == sessions_until_alarm(detector, [median] * 500)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="at alpha .05 the source itself is in ADAPT for a fifth of its sessions; .01 would give one in a hundred",
-)
 def test_undrifted_sessions_seldom_count_as_drifted():
     """In band ADAPT anchors may deny; 400 sessions of the source itself, 10 references."""
     drifted = 0
@@ -221,7 +218,7 @@ def test_undrifted_sessions_seldom_count_as_drifted():
         for sample in draw(3 * run + 2, 400):
             detector.update(sample)
             drifted += detector.band is Band.ADAPT
-    assert drifted / 4000 <= 0.05
+    assert drifted / 4000 <= 0.02
 
 
 @pytest.mark.parametrize(

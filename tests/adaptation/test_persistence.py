@@ -45,23 +45,24 @@ def test_a_restored_adapter_answers_bit_for_bit_alike(learnt, toy):
         assert array.tobytes() == exported(other)[1][name].tobytes()
 
 
-@pytest.mark.parametrize(
-    "confirmed",
-    [
-        pytest.param(True, marks=pytest.mark.xfail(strict=True, reason="an export studies, but does not refit")),
-        None,
-    ],
-)
-def test_what_was_not_studied_yet_is_in_the_state(learnt, toy, confirmed):
-    """An export right after an attempt, before any `idle`: both answer alike afterwards."""
+def test_what_was_confirmed_and_not_studied_yet_is_in_the_state(learnt, toy):
+    """An export right after a confirmation, before any `idle`: both answer alike afterwards."""
     attempt, _ = learnt.attempt(toy.stranger)
-    if confirmed:
-        learnt.adapter.confirm(attempt, is_live=True)
+    learnt.adapter.confirm(attempt, is_live=True)
     other = toy.Stream(toy.controller())
     other.adapter.restore_state(*exported(learnt))
     assert learnt.adapter.anchor.threshold == other.adapter.anchor.threshold
     mine, its = both_answer(learnt, other, toy)
     assert mine == its
+
+
+def test_an_export_leaves_the_last_attempt_open(learnt, toy):
+    """What can still be confirmed can be confirmed after the export, too."""
+    attempt, _ = learnt.attempt(toy.me)
+    before = learnt.adapter.counts
+    exported(learnt)
+    assert before == learnt.adapter.counts
+    learnt.adapter.confirm(attempt, is_live=True)
 
 
 def test_drift_survives_a_restart(toy):
@@ -188,7 +189,7 @@ def test_an_array_too_many_is_refused(learnt, toy):
 @pytest.mark.parametrize(
     "change",
     [
-        *({"anchor": {"level": level}} for level in (-1e-9, 0.31, math.nan, math.inf, True, "0.05", None)),
+        *({"anchor": {"level": level}} for level in (-0.06, 0.31, math.nan, math.inf, True, "0.05", None)),
         *({part: value} for part in ("anchor", "budget", "detector") for value in (None, [], 5, "x")),
         {"anchor": {}},
         {"monitor": [1]},
@@ -229,7 +230,6 @@ def test_a_state_of_another_width_is_refused(learnt, toy):
         toy.controller(reference=SourceReference(Space.unknown(3))).restore_state(*exported(learnt))
 
 
-@pytest.mark.xfail(strict=True, reason="the tolerance grows with the sums, and a weight below 1 is checked as 1")
 @pytest.mark.parametrize(
     ("weight", "second"),
     [
@@ -248,7 +248,6 @@ def test_sums_that_would_make_a_distance_negative_are_refused(toy, weight, secon
     assert_refused(toy, values, arrays)
 
 
-@pytest.mark.xfail(strict=True, reason="no linear algebra error is a StateError, and an infinite covariance passes")
 @pytest.mark.parametrize("name", ["total", "second"])
 def test_sums_that_overflow_are_refused(learnt, toy, name):
     """As a state that does not fit, not by an error of the linear algebra."""

@@ -167,7 +167,6 @@ def test_idle_ends_at_a_fixed_time_and_leaves_nothing_done_halfway(toy, sessions
 ADVERSARY = st.lists(st.one_of(st.just("below"), st.just("above"), st.floats(-100, 100)), min_size=60, max_size=160)
 
 
-@pytest.mark.xfail(strict=True, reason="the level is clipped at 0, one step from denying again: half are denied")
 @PROPERTY
 @given(
     moves=st.one_of(ADVERSARY, st.integers(60, 160).map(lambda n: ["below"] * n)),

@@ -87,7 +87,6 @@ def test_entropy_of_a_coin_and_of_certainty():
     assert "0.0" == str(binary_entropy(1.0))
 
 
-@pytest.mark.xfail(strict=True, reason="nan counts as certain")
 def test_entropy_of_no_number_is_none():
     """Undefined is nan, never certainty."""
     assert math.isnan(binary_entropy(math.nan))

@@ -27,7 +27,7 @@ from ratta.bench.result import (
 )
 from ratta.bench.schema import json_schema, to_json
 from ratta.bench.timing import Ratio, Spread
-from ratta.errors import DataError, SourceError
+from ratta.errors import DataError
 
 DEVICE = Device(
     cpu="Quick CPU",
@@ -152,7 +152,7 @@ def test_a_result_fits_its_json_schema() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "expected JSON"),
+        ("", "expected a result file"),
         ("[]", "got 'list'"),
         ('{"schema": "other/3"}', "got 'other/3'"),
         (f'{{"schema": "{SCHEMA}"}}', "missing"),
@@ -166,12 +166,10 @@ def test_other_files_are_refused(tmp_path: Path, content: str, message: str) -> 
         read_result(path)
 
 
-def test_a_missing_file_is_a_source_error(tmp_path: Path) -> None:
-    """A path that leads nowhere is named, for reading and for writing."""
-    with pytest.raises(SourceError, match=r"none\.json"):
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A path that leads nowhere is an error of the data."""
+    with pytest.raises(DataError, match=r"none\.json"):
         read_result(tmp_path / "none.json")
-    with pytest.raises(SourceError, match="none"):
-        write_result(tmp_path / "none" / "x.json", result())
 
 
 def test_targets_say_met_missed_and_unsure() -> None:

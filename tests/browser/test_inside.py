@@ -52,7 +52,7 @@ def test_what_adapts_is_shown(inside, adaptable, monkeypatch):
     monkeypatch.setattr(inside, "watcher", inside.Watcher("onnxruntime", model=adaptable))
     stream = Stream(portrait_frames(4), fps=10.0)
     shown = [ask(inside, frame, t)["adaptation"] for frame, _, t in (stream.next() for _ in range(80))]
-    assert {"studied", "dropped", "commits"} <= shown[0]["counts"].keys()
+    assert {"studied", "confirmed", "gated"} <= shown[0]["counts"].keys()
     assert shown[0]["spent_ms"] == 0 < shown[-1]["spent_ms"]
     assert 0 < shown[-1]["spent_share"] <= 1
     assert shown[-1]["band"] in ("in", "adapt", "refuse")

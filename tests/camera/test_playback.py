@@ -120,6 +120,7 @@ def test_the_page_holds_everything_itself(engine, takes):
     text = demo_page(takes, moments=(), bundle=engine.bundle, policy=engine.policy, text=TEXT)
     page = Page(text)
     assert page.open == []
+    assert page.references.pop(0) == "decisions.jsonl"  # beside it
     assert len(page.references) == len(takes)
     assert all(r.startswith("data:image/jpeg;base64,") for r in page.references)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)

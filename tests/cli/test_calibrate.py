@@ -90,3 +90,30 @@ def test_too_few_live_sessions_are_an_error(recordings, tmp_path, capsys):
     """Nine are not ten."""
     assert 2 == profile(recordings(9, only="live"), tmp_path / "door")
     assert "at least 10 live sessions, got 9" in capsys.readouterr().err
+
+
+def labelled(path, output, *options):
+    return main(["calibrate", "ratta-mnv3s-128", "--output", str(output), "--data", str(path), *options])
+
+
+def test_labelled_sessions_make_a_profile_or_say_why_not(recordings, tmp_path, capsys):
+    """Error rates on people left out stand in the report; what is written loads, else nothing is there."""
+    status = labelled(recordings(42, people=7), tmp_path / "door", "--policy", "bpcer=0.1")
+    out, err = capsys.readouterr()
+    assert "7 people, each judged by a head made of the others" in out
+    assert "policy bpcer=0.1" in out
+    assert status in (0, 1)
+    assert (status == 0) == (tmp_path / "door" / "profile.json").exists()
+    if status == 0:
+        assert "head.weight" in np.load(tmp_path / "door" / "profile.npz")
+        ratta.load(profile=tmp_path / "door")
+    else:
+        assert "nothing written: " in err
+
+
+def test_labelled_sessions_without_attacks_are_refused(recordings, tmp_path, capsys):
+    """The sentence says what to do."""
+    assert 2 == labelled(recordings(12, only="live"), tmp_path / "door")
+    assert "record the missing class, or use --live" in capsys.readouterr().err
+    assert 2 == labelled(recordings(20, people=1), tmp_path / "door")
+    assert "3 or more people" in capsys.readouterr().err

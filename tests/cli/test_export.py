@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ratta.calibrate import read_parts
 
 from ratta.bundle import read_bundle
+from ratta.calibration import read_parts
 from ratta.cli import main
 from ratta.inference import Network, OrtSession
 

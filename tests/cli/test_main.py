@@ -1,12 +1,16 @@
 """The command itself: exit statuses, one-line errors, and nothing heavy for light commands."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import ratta
 from ratta import cli
+from ratta.cli.run import STATUSES
+from ratta.console import Status
 from ratta.errors import InputError
 
 
@@ -87,6 +91,16 @@ def test_every_command_explains_itself(name, capsys):
         cli.main([name, "--help"])
     assert stop.value.code == 0
     assert f"usage: ratta {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", ["quickstart.md", "cli.md"])
+def test_the_documentation_names_every_status(page):
+    """And no other; what `ratta run` says of 0 and 1 stands in the quickstart word for word."""
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    rows = re.findall(r"^\| ([0-9, ]+) \| (.*) \|$", text, flags=re.MULTILINE)
+    assert sorted(Status) == sorted(int(status) for row, _ in rows for status in row.split(","))
+    if page == "quickstart.md":
+        assert list(STATUSES.values()) == [meaning.replace("`", "") for row, meaning in rows if row in ("0", "1")]
 
 
 def test_info_imports_nothing_heavy():

@@ -346,6 +346,16 @@ def test_an_entry_holds_everything_and_no_nan():
     }
 
 
+def test_a_box_is_told_in_pixels_of_the_file(tmp_path, textured, monkeypatch):
+    """A picture that was scaled down on the way gives the box where it lies in the file."""
+    monkeypatch.setattr("ratta.camera.sources.MAX_PIXELS", 640 * 480)
+    path = tmp_path / "p.png"
+    path.write_bytes(cv2.imencode(".png", cv2.resize(textured, (1280, 960)))[1].tobytes())
+    main(["run", "--image", str(path), "--json", str(tmp_path / "d.jsonl")])
+    [line] = read_lines(tmp_path / "d.jsonl")
+    assert line["box"] == [pytest.approx(edge) for edge in (400, 200, 800, 680)]
+
+
 def test_lines_go_nowhere_unless_asked(tmp_path, capsys):
     """Without a path nothing is written; a bad path is an error of ours."""
     with JsonLines(None) as lines:

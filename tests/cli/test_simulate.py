@@ -38,7 +38,7 @@ def test_the_face_is_found_when_no_box_is_given(portrait):
     [
         (["--output", "x.txt"], "output: expected a folder, a video"),
         (["--output", "x", "--camera", "box-brownie"], "expected one of flagship"),
-        (["--output", "x", "--frames", "0"], "frames: expected at least 1"),
+        (["--output", "x", "--frames", "0"], "expected at least 1"),
         (["--output", "x", "--image", "no.jpg"], "expected a readable picture"),
         (["--output", "x", "--box", "5", "5", "1", "9"], "expected x_min < x_max"),
     ],

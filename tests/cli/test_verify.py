@@ -6,9 +6,8 @@ import math
 import cv2
 import numpy as np
 import pytest
-from ratta.adaptation.event import Event
 
-import ratta
+from ratta.adaptation.records import Event
 from ratta.cli import main
 from ratta.cli.journal import Comparison, Journal
 from ratta.records import Box, Decision, Reason, Verdict
@@ -61,7 +60,7 @@ def test_the_same_run_is_equal(journal, capsys):
     lines = [json.loads(line) for line in journal.read_text().splitlines()]
     events = [line["event"]["kind"] for line in lines if "event" in line]
     assert events.count("drift") >= 2
-    assert sum("billed" in line for line in lines) > 20
+    assert sum("billed" in line for line in lines) > 5  # the runs that loading timed, and work
     assert main(["verify", str(journal)]) == 0
     assert f"equal: 52 decisions and {len(events)} events, bit for bit\n" == capsys.readouterr().out
 
@@ -129,18 +128,11 @@ def test_a_file_that_is_no_journal_is_an_error(tmp_path, capsys, content):
     assert "expected a readable journal" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(["--shadow"], "expected --adapt with it"), (["--adapt"], "expected a model calibrated for adaptation")],
-)
-def test_adaptation_must_be_possible(video, tiny_bundle, tmp_path, capsys, arguments, message):
-    """A shadow of nothing, and a model without a reference, are errors that say so."""
-    folder = tmp_path / "plain"
-    plain = ratta.bundle.read_bundle(ratta.bundle.find_bundle(ratta.bundle.DEFAULT_MODEL))
-    parts = ("name", "version", "licence", "contract", "calibration", "graph", "affine", "card")
-    ratta.bundle.write_bundle(folder, **{part: getattr(plain, part) for part in parts}, statistics={})
-    assert main(["run", "--source", str(video), "--model", str(folder), *arguments]) == 2
-    assert message in capsys.readouterr().err
+@pytest.mark.parametrize("arguments", [["--shadow"], ["--confirm", "live"]])
+def test_what_belongs_to_adaptation_needs_it(video, capsys, arguments):
+    """A shadow of nothing, and a confirmation that nobody hears, are errors that say so."""
+    assert main(["run", "--source", str(video), *arguments]) == 2
+    assert "expected --adapt with it" in capsys.readouterr().err
 
 
 def test_a_clock_bills_each_piece_once():

@@ -19,6 +19,7 @@ def told(found):
 def test_folders_of_pictures_and_videos_are_sessions(tmp_path):
     """The first folder is the person; hidden files are none; pictures stand in natural order."""
     put(tmp_path, "ann/s1/2.jpg", "ann/s1/10.jpg", "ann/s2.mp4", "bob/s1/1.png", "bob/s1/._1.png", "bob/notes.txt")
+    put(tmp_path, ".cache/s3/1.jpg", "bob/.thumbs/1.jpg")
     found = read_live(tmp_path)
     assert [("ann/s1", "ann", 2), ("ann/s2.mp4", "ann", 1), ("bob/s1", "bob", 1)] == sorted(told(found))
     pictures = {one.session: [path.name for path in one.paths] for one in found}

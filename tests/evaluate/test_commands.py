@@ -29,6 +29,7 @@ def experiment(corpus, tmp_path, monkeypatch):
 
     monkeypatch.setattr(evaluation, "find_bundle", lambda path: path)
     monkeypatch.setattr(evaluation, "read_bundle", lambda _: Stub)
+    monkeypatch.setattr(eval_command, "model_files", lambda _: ())
     for command in (eval_command, sweep_command):
         monkeypatch.setattr(command, "load_source", lambda _: tiny_source())
     for name in ("dev", "away"):

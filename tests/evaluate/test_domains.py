@@ -148,7 +148,7 @@ def test_simulated_domain(tmp_path, monkeypatch) -> None:
         def __getitem__(self, position):
             return position
 
-    def session(cutout, *, species, camera, frames, seed, size, illuminant):
+    def session(cutout, *, species, camera, frames, seed, size, illuminant, every):
         rng = np.random.default_rng(seed)
         for i in range(frames):
             rgb = (np.array([170, 130, 110]) + rng.integers(-40, 40, (240, 320, 1))).astype(np.uint8)

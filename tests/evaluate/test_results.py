@@ -126,7 +126,7 @@ def page() -> str:
     results = [result("no-tta", ONE_ATTACK), result("tent", ONE_REJECTED, state=drift)]
     for one in results:
         one.record["trace"][0][1].update(drift if one.label == "tent" else {})
-    return html_report("<script>alert(1)</script>", table(results, window=2), results, window=2, origin="A & B")
+    return html_report("<script>alert(1)</script>", table(results, window=2), results, window=2, model="A & B")
 
 
 def test_report_is_self_contained(page) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ratta.contract import Contract, CropRule, InputRule, OutputRule
 from ratta.errors import InputError
-from ratta.inference.network import Feed, Network, live_margin
+from ratta.inference.network import Corrected, Feed, Network, live_margin
 
 CROP = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
 OTHER = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -130,3 +130,15 @@ def test_another_number_of_values_is_refused():
     """A class too many is a contract for another network."""
     with pytest.raises(InputError, match=r"expected a value for each of \['spoof', 'live'\], got 3"):
         live_margin([1.0, 2.0, 3.0], OutputRule())
+
+
+def test_a_labelled_profile_corrects_the_log_odds():
+    """By one product with the embedding; another width is another model's profile."""
+    network = Network(Means(), contract())
+    plain = network.read((CROP,))
+    weight = np.array([0.1, -0.2, 0.0], np.float32)
+    seen = Corrected(network, weight, 0.5).read((CROP,))
+    assert seen.live_logit == pytest.approx(plain.live_logit + float(plain.embedding @ weight) + 0.5)
+    np.testing.assert_array_equal(plain.embedding, seen.embedding)
+    with pytest.raises(InputError, match="embedding of 2 numbers, got 3"):
+        Corrected(network, weight[:2], 0.0).read((CROP,))

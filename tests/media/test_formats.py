@@ -19,6 +19,7 @@ PICTURE = np.zeros((48, 64, 3), np.uint8)
         (".tiff", "TIFF"),
         (".gif", "GIF"),
         (".avif", "AVIF"),
+        (".jp2", "JPEG 2000"),
     ],
 )
 def test_the_size_is_read_without_decoding(suffix, name):

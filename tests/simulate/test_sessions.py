@@ -79,7 +79,7 @@ def test_unknown_names_are_refused_with_the_known_ones(person) -> None:
         simulate_capture(cutout, rng, camera="brownie")
     with pytest.raises(InputError, match="species: expected one of live, print, replay, got 'mask'"):
         simulate_capture(cutout, rng, species="mask")
-    with pytest.raises(InputError, match="frames: expected at least 1"):
+    with pytest.raises(InputError, match="expected at least 1"):
         next(iter(simulate_session(cutout, species="live", camera="webcam", frames=0, seed=0)))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ratta.adaptation.drift.reference import DriftReference, DriftSample
 
-BETS = (0.2, 0.4, 0.8, 1.6)
+BETS = (0.2, 0.4, 0.8, 1.5)
 SIDES = ("above", "below")
 SIGNED_BETS = np.outer((1, -1), BETS)
 WEALTH = tuple(f"wealth.{name}.{side}.{bet}" for name in STATISTICS for side in SIDES for bet in BETS)
@@ -62,15 +62,15 @@ class BettingDrift:
     ...     if detector.alarm:
     ...         break
     >>> session, detector.band
-    (9, <Band.ADAPT: 'adapt'>)
+    (14, <Band.ADAPT: 'adapt'>)
     """
 
     def __init__(
         self,
         reference: DriftReference,
         *,
-        alpha: float = 0.05,
-        delta: float = 0.01,
+        alpha: float = 0.01,
+        delta: float = 0.002,
         rate: float = 0.05,
         tolerance: float = 0.05,
     ) -> None:

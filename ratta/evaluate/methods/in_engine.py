@@ -106,7 +106,7 @@ class InEngine:
         return Idle.DONE
 
     def set_power(self, state: Any, *, t: float) -> None:
-        """Published methods know nothing of power."""
+        """Do nothing: published methods know nothing of power."""
 
     def export_state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.float64]]]:
         """Refuse: baselines are for comparison and have no sealed state.

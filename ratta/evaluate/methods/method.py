@@ -39,7 +39,8 @@ class FrameBatch:
 class Method(Protocol):
     """Answers frames and may learn from them.
 
-    A method never sees a label, but for sessions that were confirmed as live. `observe` answers first: its scores are those of the state before it learnt.
+    A method never sees a label, except where a session was confirmed as live. `observe` answers first: its scores are
+    those of the state before it learnt.
     """
 
     @property
@@ -56,6 +57,7 @@ class Method(Protocol):
         """Go back to the source model."""
 
     def state(self) -> dict[str, float]:
-        """Tell what is known: counters (`updates`, `refused: <reason>`), `drift`, `drift_limit`, `alpha`, `level`,
-        `threshold`, `budget_ms`; the report draws what is there.
+        """Tell what is known; the report draws what is there.
+
+        Counters (`updates`, `refused: <reason>`), `drift`, `drift_limit`, `alpha`, `level`, `threshold`, `budget_ms`.
         """
