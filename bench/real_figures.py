@@ -20,17 +20,18 @@ from ratta.bundle import read_bundle
 from ratta.metrics import Estimate, Rate, ScoreSet, Threshold, summary
 
 
-def row(model: Model, faces: Sequence[Face], *, scale: float, threshold: Threshold) -> str:
-    """Return one line of the table: AUC, EER, and the errors at the threshold."""
+def row(model: Model, faces: Sequence[Face], *, scales: Sequence[float], threshold: Threshold) -> str:
+    """Return one line of the table: AUC, EER, and the errors at the threshold, by the mean over the crops."""
     scores = ScoreSet(
-        live_scores=score_all(model, faces, scale),
+        live_scores=np.mean([score_all(model, faces, scale) for scale in scales], axis=0),
         is_live=[face.live for face in faces],
         species=[face.species for face in faces],
         subjects=[face.subject for face in faces],
     )
     s = summary(scores, threshold)
     figures = (s.auc, s.eer, s.apcer, s.bpcer, s.acer)
-    return f"| {model.name} | {scale:g} | {threshold.policy} | " + " | ".join(map(_cell, figures)) + " |"
+    crops = " and ".join(f"{scale:g}" for scale in scales)
+    return f"| {model.name} | {crops} | {threshold.policy} | " + " | ".join(map(_cell, figures)) + " |"
 
 
 def _cell(figure: Estimate | Rate) -> str:
@@ -51,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     detector = args.peers / "face-antispoof-onnx" / "yunet.onnx"
     faces = read_faces(args.data, detector, subjects_of(args.subjects))
-    calibration = read_bundle(args.bundle).calibration
+    bundle = read_bundle(args.bundle)
+    calibration = bundle.calibration
     logit = np.log(calibration.live_threshold / (1 - calibration.live_threshold))
     margin = float((logit - calibration.bias) * calibration.temperature)
     own = Threshold(margin, "its live threshold", calibration.origin)
@@ -59,10 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     counts = f"{live} live and {len(faces) - live} printed captures of subjects {args.subjects}"
     print(f"{counts}; 95 % intervals, over subjects for AUC, EER and ACER, exact for rates.\n")
     print("| model | crop | threshold | AUC | EER | APCER print | BPCER | ACER |\n|---|---|---|---|---|---|---|---|")
-    for scale in args.scales:
-        print(row(onnx_student(args.bundle / "model.onnx"), faces, scale=scale, threshold=own))
-        for peer in peer_models(args.peers):
-            print(row(peer, faces, scale=scale, threshold=Threshold(0.0, "0.5", "as it is used")))
+    ours = onnx_student(args.bundle / "model.onnx")
+    for scales in dict.fromkeys((bundle.contract.scales, *((scale,) for scale in args.scales))):
+        print(row(ours, faces, scales=scales, threshold=own))
+        for peer in peer_models(args.peers) if len(scales) == 1 else ():
+            print(row(peer, faces, scales=scales, threshold=Threshold(0.0, "0.5", "as it is used")))
     return 0
 
 

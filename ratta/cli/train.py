@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     distilled.add_argument(
         "--start", type=Path, metavar="PATH", help="checkpoint, model folder or ImageNet features (.npz) to begin from"
     )
+    distilled.add_argument("--keep", type=float, default=0.0, help="share of the start that the result keeps (0)")
     distilled.add_argument("--rate", type=float, default=2e-3, help="peak learning rate (%(default)s)")
     distilled.add_argument("--labels", type=Path, metavar="FOLDER", help="store of judged inputs (OUTPUT/labels)")
     distilled.add_argument("--slots", type=int, default=65536, help="inputs it holds at most (%(default)s)")
@@ -118,9 +119,9 @@ def distil(args: argparse.Namespace) -> int:
     """Prepare the portraits once, train, export, ship."""
     if not args.minutes > 0:
         raise InputError(f"--minutes: expected more than 0, got {args.minutes}")
-    inputs = [path for path in (*args.portraits, *args.teachers, args.card, args.start) if path is not None]
+    given = (*args.portraits, *args.teachers, args.card, args.start, args.persons)
+    inputs = [path for path in given if path is not None]
     check_outputs([], folders=[("--output", args.output), ("--name", args.output / args.name)], inputs=inputs)
-    from ratta.simulate import PortraitBank
     from ratta.train import export_run, label, split_portraits, train
     from ratta.train.ship import Development, ship
 
@@ -133,9 +134,7 @@ def distil(args: argparse.Namespace) -> int:
     report = export_run(plan, args.output / "exported")
     print(f"exported {report.size_bytes} bytes; torch and ONNX Runtime differ by at most {report.max_deviation:.1e}")
     people = split_portraits(cache).validation
-    development = Development(
-        portraits=PortraitBank(cache, keep=people), producer=plan.factory(people, bank=min(plan.bank, 100))()
-    )
+    development = Development(portraits=str(cache), producer=plan.factory(people, bank=min(plan.bank, 100))())
     folder = args.output / args.name
     bundle, figures = ship(
         args.output / "exported", folder, name=args.name, version="1", development=development, card=args.card
@@ -174,6 +173,7 @@ def _plan(args: argparse.Namespace, cache: Path) -> DistillationPlan:
         start=str(args.start or ""),
         labels=str(args.labels or args.output / "labels"),
         slots=args.slots,
+        keep=args.keep,
         compiled=args.compile,
         settings=TrainSettings(
             folder=str(args.output / "run"),

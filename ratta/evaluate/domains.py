@@ -159,7 +159,9 @@ def simulate_sessions(domain: SimulatedDomain, perception: Perception) -> Iterat
     """Simulate the sessions of a domain, one after the other; cameras and illuminants are dealt in turn."""
     from ratta.simulate import SPECIES, PortraitBank, simulate_session
 
-    bank = PortraitBank(domain.portraits, keep=part_of(PortraitBank(domain.portraits).names, domain.people))
+    everybody = PortraitBank(domain.portraits)
+    people = [name for name in everybody.names if name not in everybody.further]
+    bank = PortraitBank(domain.portraits, keep=part_of(people, domain.people))
     turn = 0
     for person in range(len(bank)):
         for _ in range(domain.sessions):

@@ -20,20 +20,20 @@ def development_samples(
     portraits: str,
     *,
     size: int = 128,
-    crop_scale: float = 2.7,
+    crop_scales: tuple[float, ...] = (2.7,),
     sessions_per_species: int = 100,
     frames: int = 2,
     seed: int = 0,
     part: str = "validation",
-) -> Iterator[tuple[Rgb, bool, str, str, str]]:
+) -> Iterator[tuple[tuple[Rgb, ...], bool, str, str, str]]:
     """Simulate labelled sessions of people the student was not trained on, cameras taking turns.
 
     Parameters
     ----------
     portraits : str
         Folder of prepared portraits.
-    size, crop_scale : int, float
-        The crop contract of the model.
+    size, crop_scales : int, tuple of float
+        Of the model's contract.
     sessions_per_species, frames : int
         Sessions of live, print and replay each, and frames of each session.
     seed : int
@@ -44,7 +44,8 @@ def development_samples(
     Yields
     ------
     tuple
-        Crop ``(size, size, 3) uint8`` RGB, whether it is live, attack species (empty for live), subject, session.
+        Crops ``(size, size, 3) uint8`` RGB, whether it is live, attack species (empty for live), subject, session as
+        ``number/camera/medium``.
     """
     if part not in {"validation", "test"}:
         raise InputError(f"part: expected 'validation' or 'test', got {part!r}; training identities are not for this")
@@ -63,8 +64,8 @@ def development_samples(
             width=SIDE,
             face_px=SIDE / rng.uniform(2.7, 3.6),
         )
-        name = f"{index:05d}-{camera}-{session.medium}"
+        name = f"{index:05d}/{camera}/{session.medium}"
         for step, motion in enumerate(handheld(rng, frames, amplitude_px=0.003 * session.sensor[0])):
             shot = session.frame(step / FRAMES_PER_SECOND, motion=motion)
-            crop = crop_face(shot.rgb, shot.box, scale=crop_scale, size=size)
-            yield crop, species == "live", "" if species == "live" else species, bank.names[person], name
+            crops = tuple(crop_face(shot.rgb, shot.box, scale=scale, size=size) for scale in crop_scales)
+            yield crops, species == "live", "" if species == "live" else species, bank.names[person], name

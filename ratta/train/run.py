@@ -64,6 +64,9 @@ class DistillationPlan:
         Side of the pictures that the student's and the teachers' views are cut from, a multiple of 8.
     start : str
         A checkpoint, a model folder or an array file of folded features to take weights from; empty to start anew.
+    keep : float
+        Share of the start's weights in what is exported: a network trained further imitates its new teachers better and
+        forgets some of what it knew; between the two (Wortsman et al. 2022) it does both. Needs a ``start``.
     labels : str
         Folder of the store of judged inputs; beside the checkpoints when empty.
     compiled : bool
@@ -83,6 +86,7 @@ class DistillationPlan:
     validation: int = 1024
     picture: int = 256
     start: str = ""
+    keep: float = 0.0
     labels: str = ""
     compiled: bool = False
     device: str = "cpu"
@@ -92,6 +96,14 @@ class DistillationPlan:
             raise InputError(
                 f"plan: expected workers >= 0, reuse >= 1, validation >= 1, got {self.workers}, {self.reuse}, "
                 f"{self.validation}; correct the plan"
+            )
+        if (
+            not 0 <= self.keep < 1
+            or (self.keep and Path(self.start).suffix == ".npz")
+            or (self.keep and not self.start)
+        ):
+            raise InputError(
+                f"plan: expected keep in [0, 1) and a trained start for it, got {self.keep}, {self.start!r}"
             )
         if not self.teachers:
             raise InputError("plan: expected at least one teacher's file, got none; name one")
@@ -278,11 +290,23 @@ def parity_crops(portraits: str, *, size: int, count: int) -> NDArray[np.uint8]:
     return np.stack(crops)
 
 
+def between(plan: DistillationPlan, learnt: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Mix what was learnt with the plan's share of what it started from."""
+    if not plan.keep:
+        return learnt
+    folder = Path(plan.start)
+    start = student_of(folder).state_dict() if folder.is_dir() else load_checkpoint(folder)["ema"]
+    return {
+        name: value.lerp(start[name], plan.keep) if value.is_floating_point() else value
+        for name, value in learnt.items()
+    }
+
+
 def export_run(plan: DistillationPlan, folder: str | Path, *, crops: int = 1000) -> ExportReport:
     """Export the averaged student of a run's last checkpoint: ``model.onnx``, ``affine.npz`` and ``facts.json``."""
     state = load_checkpoint(Path(plan.settings.folder) / "last.pt")
     network = MobileNetV3Small()
-    network.load_state_dict(state["ema"])
+    network.load_state_dict(between(plan, state["ema"]))
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     pixels = parity_crops(plan.portraits, size=plan.size, count=crops)

@@ -1,10 +1,11 @@
-"""From an exported network to a bundle: calibration on development identities, source statistics, card.
+"""From an exported network to a bundle: calibration on development identities, figures, card.
 
 Two development sets, both of people the network was not trained on:
 
 - *distillation inputs* with the teachers' opinion. The student's margin imitates their mean, so temperature, bias and
   thresholds are fitted to their verdict; inputs of which they themselves are unsure are left out.
-- *simulated captures* with a true label and species. They give prototypes and canaries, and figures for the card.
+- *simulated captures* with a true label, species and camera. They give figures for the card: what the thresholds mean
+  on each simulated camera.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from ratta.bundle import Bundle, write_bundle
 from ratta.calibration import SourceReadings, calibrate, read_sources
 from ratta.contract import Contract
 from ratta.inference import Network, OrtSession
-from ratta.metrics import ScoreSet, Summary, Threshold, summary
-from ratta.simulate import SPECIES, PortraitBank, crop_face, simulate_capture
+from ratta.metrics import Rate, ScoreSet, Summary, Threshold, summary
+from ratta.train.development import development_samples
+from ratta.train.judge import VIEWS
 from ratta.train.pool import Producer
 
 SURE_MARGIN = 1.0
 """Teachers whose mean log-odds are nearer to zero than this have no opinion to calibrate against."""
 NOT_MEASURED = "Not measured for this model."
-LIVE_POLICY, SPOOF_POLICY = "apcer=0.05", "bpcer=0.05"
+LIVE_POLICY, SPOOF_POLICY = "eer", "bpcer=0.05"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,19 +40,19 @@ class Development:
 
     Attributes
     ----------
-    portraits : PortraitBank
-        Development identities only.
+    portraits : str
+        Folder of prepared portraits; its development identities are simulated.
     producer : Producer
         Makes distillation inputs of the same identities, judged by the teachers.
-    judged, captures : int
-        How many inputs of each kind.
+    judged, sessions : int
+        How many inputs are judged, and simulated sessions of each species, two frames each.
     seed : int
     """
 
-    portraits: PortraitBank
+    portraits: str
     producer: Producer
     judged: int = 3000
-    captures: int = 900
+    sessions: int = 180
     seed: int = 11
 
 
@@ -63,7 +65,7 @@ def ship(
     development: Development,
     card: Path | None = None,
     real: str = NOT_MEASURED,
-    crop_scale: float = 2.7,
+    crop_scales: tuple[float, ...] = VIEWS,
 ) -> tuple[Bundle, Summary]:
     """Make a bundle of `model.onnx`, `affine.npz` and `facts.json`.
 
@@ -80,8 +82,8 @@ def ship(
         Markdown with `{name}`, `{figures}`, `{real}` and `{facts}` to be filled in.
     real : str
         Markdown: what was measured on real captures.
-    crop_scale : float
-        Side of the crop over the longer side of the face box.
+    crop_scales : tuple of float
+        Side of each crop over the longer side of the face box; the log-odds of the crops are averaged.
 
     Returns
     -------
@@ -94,7 +96,7 @@ def ship(
     with np.load(exported / "affine.npz", allow_pickle=False) as archive:
         affine = {key: archive[key] for key in archive.files if "." in key}
     size, std = int(facts["input"]["size"]), float(facts["normalisation"]["std"])
-    contract = Contract.native(size=size, scales=(crop_scale,), std=std)
+    contract = Contract.native(size=size, scales=crop_scales, std=std)
     network = Network(OrtSession(graph), contract)
     calibration = calibrate(
         judged_readings(network, development),
@@ -102,12 +104,12 @@ def ship(
         live_policy=LIVE_POLICY,
         spoof_policy=SPOOF_POLICY,
     )
-    captures = captured_readings(network, development, crop_scale=crop_scale, size=size)
-    scores = 1 / (1 + np.exp(-(captures.margins / calibration.temperature + calibration.bias)))
-    figures = summary(
-        ScoreSet(live_scores=scores, is_live=captures.is_live, species=captures.species, subjects=captures.subjects),
-        Threshold(calibration.live_threshold, LIVE_POLICY, calibration.origin),
-    )
+    captures = captured_readings(network, development)
+    threshold = Threshold(calibration.live_threshold, LIVE_POLICY, calibration.origin)
+    scores = 1 / (1 + np.exp(-captures.logits(calibration)))
+    figures = _summary(captures, scores, threshold)
+    cameras = np.array([session.split("/")[1] for session in captures.sessions])
+    by_camera = {str(one): _summary(captures, scores, threshold, cameras == one) for one in np.unique(cameras)}
     bundle = write_bundle(
         folder,
         name=name,
@@ -117,7 +119,13 @@ def ship(
         calibration=calibration,
         graph=graph,
         affine=affine,
-        card=_filled(template, name=name, figures=_figures(figures), real=real, facts=_facts(facts)),
+        card=_filled(
+            template,
+            name=name,
+            figures=_figures(figures) + "\n\n" + _by_camera(by_camera),
+            real=real,
+            facts=_facts(facts),
+        ),
     )
     return bundle, figures
 
@@ -126,31 +134,58 @@ def judged_readings(network: Network, development: Development) -> SourceReading
     """Run the network over distillation inputs; the label is the teachers' verdict, where they are sure."""
     rng = np.random.default_rng(development.seed)
 
-    def samples() -> Iterator[tuple[NDArray[np.uint8], bool, str, str, str]]:
+    def samples() -> Iterator[tuple[tuple[NDArray[np.uint8], ...], bool, str, str, str]]:
         for start in range(0, development.judged, 100):
             batch = development.producer(rng, 100)
             margins = batch.target.numpy()
             for index in np.flatnonzero(np.abs(margins) >= SURE_MARGIN):
                 live = bool(margins[index] > 0)
                 species = "" if live else "judged spoof"
-                yield batch.pixels[index].numpy(), live, species, "mixed", f"{start + index}"
+                yield tuple(batch.pixels[index].numpy()), live, species, "mixed", f"{start + index}"
 
     return read_sources(network, samples())
 
 
-def captured_readings(network: Network, development: Development, *, crop_scale: float, size: int) -> SourceReadings:
-    """Run the network over simulated captures, as many of each species."""
-    rng, portraits = np.random.default_rng(development.seed), development.portraits
+def captured_readings(network: Network, development: Development) -> SourceReadings:
+    """Run the network over simulated captures, as many of each species, cameras in turn."""
+    samples = development_samples(
+        development.portraits,
+        size=network.contract.size,
+        crop_scales=network.contract.scales,
+        sessions_per_species=development.sessions,
+        seed=development.seed,
+    )
+    return read_sources(network, samples)
 
-    def samples() -> Iterator[tuple[NDArray[np.uint8], bool, str, str, str]]:
-        for index in range(development.captures):
-            species, person = SPECIES[index % len(SPECIES)], int(rng.integers(len(portraits)))
-            shot = simulate_capture(portraits[person], rng, species=species)
-            crop = crop_face(shot.rgb, shot.box, scale=crop_scale, size=size)
-            live = species == "live"
-            yield crop, live, "" if live else species, portraits.names[person], f"{index}"
 
-    return read_sources(network, samples())
+def _summary(
+    readings: SourceReadings,
+    scores: NDArray[np.float64],
+    threshold: Threshold,
+    rows: NDArray[np.bool_] | slice = slice(None),
+) -> Summary:
+    chosen = ScoreSet(
+        live_scores=scores[rows],
+        is_live=readings.is_live[rows],
+        species=readings.species[rows],
+        subjects=readings.subjects[rows],
+    )
+    return summary(chosen, threshold)
+
+
+def _by_camera(found: dict[str, Summary]) -> str:
+    """Give the errors at the live threshold on each simulated camera."""
+    species = sorted({name for one in found.values() for name in one.apcer_by_species})
+    head = ["simulated camera", "BPCER", *(f"APCER {name}" for name in species)]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for camera, one in found.items():
+        rates = [one.bpcer, *(one.apcer_by_species[name] for name in species)]
+        lines.append(f"| {camera} | {' | '.join(map(_rate, rates))} |")
+    return "\n".join(lines)
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.value:.3f} ({rate.low:.3f} to {rate.high:.3f})"
 
 
 def _filled(template: str, **parts: str) -> str:
