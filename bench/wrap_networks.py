@@ -117,7 +117,9 @@ def own_runtime(path: Path) -> Callable[[Pixels], NDArray[np.float32]]:
                 return np.asarray(network(planes).logits.numpy()[0])
 
         return torch_scores
-    import onnxruntime
+    from ratta.inference.session import import_onnxruntime
+
+    onnxruntime = import_onnxruntime()
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
