@@ -4,8 +4,8 @@ Two development sets, both of people the network was not trained on:
 
 - *distillation inputs* with the teachers' opinion. The student's margin imitates their mean, so temperature, bias and
   thresholds are fitted to their verdict; inputs of which they themselves are unsure are left out.
-- *simulated captures* with a true label, species and camera. They give figures for the card: what the thresholds mean
-  on each simulated camera.
+- *simulated captures* with a true label, species and camera. They give figures for the card, what the thresholds mean
+  on each simulated camera, and the space and the prototypes that adaptation compares with.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ratta.bundle import Bundle, write_bundle
 from ratta.calibration import SourceReadings, calibrate, read_sources
+from ratta.calibration.bundles import statistics_of
 from ratta.contract import Contract
 from ratta.inference import Network, OrtSession
 from ratta.metrics import Rate, ScoreSet, Summary, Threshold, summary
@@ -119,6 +120,7 @@ def ship(
         calibration=calibration,
         graph=graph,
         affine=affine,
+        statistics=statistics_of(captures, (), network, calibration),
         card=_filled(
             template,
             name=name,
