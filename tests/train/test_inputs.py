@@ -206,6 +206,6 @@ def test_development_samples_are_labelled_held_out_and_seeded(tmp_path: Path) ->
     assert {s[3] for s in samples} == set(held_out)
     assert len({s[4] for s in samples}) == 3
     again = next(iter(development_samples(str(cache), size=32, sessions_per_species=1, frames=2)))
-    assert (again[0] == samples[0][0]).all()
+    assert all((one == other).all() for one, other in zip(again[0], samples[0][0], strict=True))
     with pytest.raises(InputError, match="expected 'validation' or 'test'"):
         next(iter(development_samples(str(cache), part="train")))
