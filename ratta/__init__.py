@@ -23,7 +23,7 @@ from ratta.session import Session
 if TYPE_CHECKING:
     from ratta.adaptation import Adaptation
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 __all__ = [
     "Adaptation",
