@@ -202,7 +202,7 @@ class Trial:
             self.granted += reading.live_logit > live_logit
             source.update(live_logit, t=self.t, box=None)
             adapted.update(reading.live_logit, t=self.t, box=None)
-        verdicts = source.verdict is Verdict.LIVE, adapted.verdict is Verdict.LIVE
+        verdicts = tuple(judge.final and judge.verdict is Verdict.LIVE for judge in (source, adapted))
         self.granted += verdicts[1] and not verdicts[0]
         return Answered(self.seed, session.person, session.is_live, session.species, *verdicts)
 

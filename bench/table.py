@@ -160,17 +160,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     root: Path = arguments.root
     results = open_results(root)
     every: list[Place] = []
+    broken: list[str] = []
     for page in pages_of(root):
         text = page.read_text(encoding="utf-8")
-        found = list(places(page, text, results, GENERATORS))
+        try:
+            found = list(places(page, text, results, GENERATORS))
+        except SystemExit as error:  # the other pages are done all the same
+            broken.append(str(error))
+            continue
         every += found
         if arguments.write and any(place.stale for place in found):
             page.write_text(filled(text, {(p.line, p.name): p.wanted for p in found}), encoding="utf-8")
     if not (arguments.write or arguments.check):
         for place in every:
             print(f"{place.page}:{place.line}: {place.name}: {place.model}{', stale' if place.stale else ''}")
-        return 0
-    wrong = complaints(every)
+        print("\n".join(broken), file=sys.stderr) if broken else None
+        return int(bool(broken))
+    wrong = [*broken, *complaints(every)]
     if arguments.write:
         remember_models(results)
         wrong = [line for line in wrong if "--write" not in line]

@@ -12,6 +12,7 @@ from ratta.adaptation.budget import Budget, allowance_for
 from ratta.adaptation.controller import Controller
 from ratta.adaptation.drift import BettingDrift
 from ratta.adaptation.source import SourceReference
+from ratta.decision import Policy
 from ratta.errors import BundleError, InputError
 from ratta.records import logit
 
@@ -36,7 +37,7 @@ def make_adapter(
     *,
     profile: CameraProfile | None = None,
     learning: bool = True,
-    live_threshold: float | None = None,
+    policy: Policy | None = None,
 ) -> Controller:
     """Make what adapts a bundle's model.
 
@@ -50,21 +51,26 @@ def make_adapter(
         Of the camera that the engine will see.
     learning : bool
         Whether anything is learnt; without it the profile's anchor stays as it is.
-    live_threshold : float, optional
-        Of the policy; by default the bundle's.
+    policy : Policy, optional
+        By default the one with the bundle's thresholds.
 
     Raises
     ------
     BundleError
         If the network gives no embedding, or the bundle's statistics do not fit it.
     """
+    policy = policy or Policy(
+        live_threshold=bundle.calibration.live_threshold, spoof_threshold=bundle.calibration.spoof_threshold
+    )
     probe, reference = probe_of(bundle), source_of(bundle, network)
     clock = settings.clock or processor_ms
     inference_ms = settings.inference_ms or timed_inference_ms(network, probe, clock)
     adapter = Controller(
         network,
         reference,
-        live_logit=logit(bundle.calibration.live_threshold if live_threshold is None else live_threshold),
+        live_logit=logit(policy.live_threshold),
+        slot_s=policy.slot_s,
+        min_slots=policy.min_slots,
         budget=Budget(
             watts=settings.watts,
             time=settings.time or allowance_for(inference_ms),

@@ -146,7 +146,7 @@ def _adapter(
         adapt if isinstance(adapt, Adaptation) else Adaptation(),
         profile=profile,
         learning=adapt is not False,
-        live_threshold=policy.live_threshold if isinstance(policy, Policy) else None,
+        policy=policy if isinstance(policy, Policy) else None,
     )
 
 

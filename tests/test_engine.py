@@ -1,4 +1,4 @@
-"""The engine: the order of the rooms, attempts and their limit, purity, independence; with a scripted network."""
+"""The engine: the order of the stages, attempts and their limit, purity, independence; with a scripted network."""
 
 import math
 import threading

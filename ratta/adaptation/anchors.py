@@ -97,7 +97,9 @@ class LiveAnchor:
     - *Level*: after each confirmed live session `a <- min(a + rate (alpha - denied), 0.3)` (adaptive conformal
       inference, Gibbs and Candes 2021); at 0 and below nothing is denied. In the long run at most a share `alpha` of
       the confirmed live sessions is denied, whatever people, light and camera do.
-    - *Worth*: from ten confirmed sessions on these count alone; until then gated ones count beside them.
+    - *Worth*: from ten confirmed sessions on these count alone, at level `a`. Until then gated ones count beside them,
+      at level `alpha`; the threshold is then the mean of theirs and of that of all unconfirmed sessions that the source
+      calls live.
 
     Parameters
     ----------
@@ -140,6 +142,7 @@ class LiveAnchor:
         """Forget everything: nothing is denied."""
         self.level = self.alpha
         self.evidence = {worth: Evidence.none(self.space.directions) for worth in Worth}
+        self.called: deque[float] = deque(maxlen=MEMORY)
         self.refit()
 
     def refit(self) -> None:
@@ -187,6 +190,10 @@ class LiveAnchor:
             self.level = min(HIGHEST_LEVEL, self.level + self.rate * (self.alpha - denied))
         self.evidence[worth].add(z, conformity)
 
+    def note(self, conformity: float) -> None:
+        """Note the conformity of an unconfirmed session that the source calls live, whether it is learnt or not."""
+        self.called.append(conformity)
+
     @property
     def threshold(self) -> float:
         """Conformity below which a session is denied; minus infinity while nothing is."""
@@ -207,4 +214,9 @@ class LiveAnchor:
         scores = [score for e in counted for score in e.scores]
         if len(scores) < LEAST_SESSIONS:
             return -math.inf
-        return conformal_threshold(scores, self.level if len(counted) == 1 else self.alpha)
+        if len(counted) == 1:
+            return conformal_threshold(scores, self.level)
+        # The gate knows the confident sessions only, which conform better than others: so half of the threshold is of
+        # all sessions that the source calls live.
+        gated, called = (conformal_threshold(each, self.alpha) for each in (scores, self.called or scores))
+        return (gated + called) / 2

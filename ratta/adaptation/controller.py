@@ -78,6 +78,8 @@ class Controller:
         Whether anything is measured and learnt; without it only a camera profile denies.
     confirm_s : float
         Seconds after its end for which an attempt can be confirmed.
+    slot_s, min_slots : float, int
+        Of the policy: before so many slots no attempt is LIVE, and nothing is denied for what may be noise.
     detector : DriftDetector or None
         Without one, and without a calibrated reference of drift, every camera counts as changed.
     on_event : callable, optional
@@ -104,6 +106,8 @@ class Controller:
         anchors: bool = True,
         learning: bool = True,
         confirm_s: float = 60.0,
+        slot_s: float = 0.2,
+        min_slots: int = 5,
         detector: DriftDetector | None = None,
         on_event: Callable[[Event], None] = lambda _: None,
     ) -> None:
@@ -121,6 +125,8 @@ class Controller:
         self.anchors = anchors
         self.learning = learning
         self.confirm_s = confirm_s
+        self.slot_s = slot_s
+        self.min_slots = min_slots
         self.detector = detector
         self.on_event = on_event
         self.anchor = LiveAnchor(reference.space, alpha=alpha)
@@ -162,7 +168,8 @@ class Controller:
         penalty = self.anchor.penalty(so_far)
         if attempt.due(t):
             attempt.keep(BufferedFrame(t, z, reading.live_logit, conformity, penalty), pixels)
-        attempt.penalty = self._penalty = penalty if self.denying else 0.0
+        settled = attempt.count(t, slot_s=self.slot_s) >= self.min_slots
+        attempt.penalty = self._penalty = penalty if settled and self.denying else 0.0
         return lowered(reading, self._penalty)
 
     def end(self, attempt: Attempt, *, t: float) -> None:
@@ -322,6 +329,9 @@ class Controller:
             self._learn(attempt)
 
     def _learn(self, attempt: Attempt) -> None:
+        if self.gate.called_live(attempt):
+            self.anchor.note(attempt.conformity)
+            self._stale = True
         verdict = self.gate.judge(attempt, views=VIEWS * len(attempt.crops))
         attempt.crops.clear()
         numbers = {"logit": attempt.logit, "conformity": attempt.conformity, "threshold": self.anchor.threshold}

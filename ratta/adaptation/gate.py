@@ -75,6 +75,11 @@ class Gate:
             return RejectReason.NOT_ALLOWED
         return None if attempt.logit >= self._confident else RejectReason.NOT_LIVE
 
+    def called_live(self, attempt: Attempt) -> bool:
+        """Whether nobody confirmed anything of an attempt and the source calls it live, confidently or not."""
+        usable = self.screen(attempt) in (None, RejectReason.NOT_LIVE)
+        return usable and attempt.confirmed is None and attempt.logit >= self.live_logit
+
     def judge(self, attempt: Attempt, *, views: int) -> Worth | RejectReason:
         """Decide whether an attempt is evidence, and count what is not.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, npt.NDArray[Any]]
 
 GREATEST_SUM = 1e12
+CALLED = "anchor.called.scores"
 PARTS = {"anchor", "detector", "monitor", "budget", "profiled"}
 
 
@@ -68,7 +70,7 @@ def anchor_arrays(anchor: LiveAnchor) -> dict[str, npt.NDArray[np.float64]]:
             f"anchor.{worth}.second": evidence.second,
             f"anchor.{worth}.scores": np.array(evidence.scores, np.float64),
         }
-    return arrays
+    return {**arrays, CALLED: np.array(anchor.called, np.float64)}
 
 
 def restore_anchor(anchor: LiveAnchor, level: object, arrays: Arrays) -> None:
@@ -87,7 +89,11 @@ def restore_anchor(anchor: LiveAnchor, level: object, arrays: Arrays) -> None:
     if set(arrays) != expected:
         raise StateError(f"state: expected the arrays {sorted(expected)}, got {sorted(arrays)}")
     restored = {worth: _evidence(worth, arrays, anchor.space.directions) for worth in Worth}
+    called = arrays[CALLED]
+    if called.dtype != np.float64 or called.ndim != 1 or len(called) > MEMORY or not np.isfinite(called).all():
+        raise StateError(f"state: {CALLED}: expected at most {MEMORY} finite float64, got {called.shape}")
     anchor.evidence, anchor.level = restored, float(level)
+    anchor.called = deque(called.tolist(), maxlen=MEMORY)
     try:
         anchor.refit()
     except np.linalg.LinAlgError as error:

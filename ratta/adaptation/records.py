@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +20,6 @@ BUFFERED_FRAMES = 16
 GAP_S = 0.2
 TIME_TOLERANCE_S = 1e-6
 VIEWED_FRAMES = 2
-TOLERATED_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,8 @@ class Attempt:
         Whether its evidence has been decided; nothing can be confirmed from then on.
     penalty : float
         What the last frame's log-odds were lowered by.
+    slots : int
+        Pieces of time so far, as the decision counts them.
     """
 
     frames: deque[BufferedFrame] = field(default_factory=lambda: deque(maxlen=BUFFERED_FRAMES))
@@ -96,6 +98,14 @@ class Attempt:
     ended_s: float | None = None
     studied: bool = False
     penalty: float = 0.0
+    slots: int = 0
+    slot_start_s: float = -math.inf
+
+    def count(self, t: float, *, slot_s: float) -> int:
+        """Count the slot that a frame at `t` is in."""
+        if t - self.slot_start_s >= slot_s - TIME_TOLERANCE_S:
+            self.slots, self.slot_start_s = self.slots + 1, t
+        return self.slots
 
     def due(self, t: float) -> bool:
         """Whether a frame at `t` is far enough from the one before to be kept."""
@@ -118,12 +128,8 @@ class Attempt:
         return median(frame.conformity for frame in self.frames)
 
     def denied(self, live_logit: float) -> bool:
-        """Whether the source called the attempt live and the anchors would have lowered too many of its frames.
-
-        Too many are more than a quarter: the share of contrary slots that a LIVE verdict tolerates.
-        """
-        lowered = sum(frame.logit >= live_logit > frame.logit - frame.penalty for frame in self.frames)
-        return self.logit >= live_logit and lowered > TOLERATED_SHARE * len(self.frames)
+        """Whether the source called the attempt live and the anchors would have had its last word say otherwise."""
+        return self.logit >= live_logit > self.logit - self.frames[-1].penalty
 
     @property
     def z(self) -> npt.NDArray[np.float64]:

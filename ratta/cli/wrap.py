@@ -72,6 +72,10 @@ def run(args: argparse.Namespace) -> int:
         folders=[("--output", args.output)],
         inputs=[path for path in (*args.model, args.contract, *(args.check or ())[1:]) if path is not None],
     )
+    names = (MANIFEST, *REQUIRED_FILES)
+    check_outputs(
+        [("--output", args.output / name) for name in names], folders=[("--output", args.output)], inputs=args.model
+    )
     if len(args.model) > 1:
         return _ensemble(args)
     from ratta.wrap import read_foreign, read_wishes, wrap

@@ -187,9 +187,8 @@ class Feed:
         self._planar = rule.layout == "NCHW"
         self._raw = rule.dtype == "uint8"
         shape = (3, 1, 1) if self._planar else (3,)
-        self._scale = np.array([1 / std for std in rule.std], np.float32).reshape(shape)
-        self._shift = np.array([m / s for m, s in zip(rule.mean, rule.std, strict=True)], np.float32).reshape(shape)
-        self._scales, self._shifts = bool((self._scale != 1).any()), bool(self._shift.any())
+        self._mean, self._std = (np.array(one, np.float32).reshape(shape) for one in (rule.mean, rule.std))
+        self._shifts, self._scales = bool(self._mean.any()), bool((self._std != 1).any())
         self._floats = np.empty((0, *((3, size, size) if self._planar else (size, size, 3))), np.float32)
 
     def __call__(self, crops: tuple[Pixels, ...]) -> npt.NDArray[np.uint8] | Floats:
@@ -210,10 +209,10 @@ class Feed:
             self._floats = np.empty((len(views), *self._floats.shape[1:]), np.float32)
         for target, view in zip(self._floats, views, strict=True):
             np.copyto(target, view)
-        if self._scales:
-            self._floats *= self._scale
         if self._shifts:
-            self._floats -= self._shift
+            self._floats -= self._mean
+        if self._scales:  # a product with the inverse differs in the last bit, which a quantising graph makes large
+            self._floats /= self._std
         return self._floats
 
     def _view(self, crop: Pixels) -> Pixels:

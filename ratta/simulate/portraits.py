@@ -17,10 +17,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ratta import records
 from ratta.errors import DataError, InputError, SourceError
 from ratta.files import hidden, natural, printable, read_text
 from ratta.media import picture as media
 from ratta.outputs import replace_text
+from ratta.perception.crop import square_around
 
 Box = tuple[float, float, float, float]
 Rgb = NDArray[np.uint8]
@@ -35,27 +37,19 @@ FURTHER = "further.csv"
 
 
 def crop_square(box: Box, scale: float, height: int, width: int) -> tuple[int, int, int]:
-    """Crop rule of the product: ``(x, y, side)`` of the square around a face box.
-
-    The side is ``scale * max(box_w, box_h)``, shrunk to at most ``min(height, width)``; the square is centred on the
-    box and shifted inside the frame, never padded.
+    """Apply the crop rule of the engine: ``(x, y, side)`` of `ratta.perception.crop.square_around`.
 
     Examples
     --------
     >>> crop_square((40.0, 40.0, 60.0, 60.0), 2.0, 100, 100)
     (30, 30, 40)
     """
-    x_min, y_min, x_max, y_max = box
-    side = round(min(scale * max(x_max - x_min, y_max - y_min), height, width))
-    if side < 1:
-        raise InputError(f"box: expected a positive area, got {box}; pass (x_min, y_min, x_max, y_max) in pixels")
-    x = round(min(max((x_min + x_max - side) / 2, 0), width - side))
-    y = round(min(max((y_min + y_max - side) / 2, 0), height - side))
-    return x, y, side
+    square = square_around(records.Box(*box), scale=scale, height=height, width=width)
+    return square.left, square.top, square.side
 
 
 def crop_face(picture: Rgb, box: Box, *, scale: float, size: int) -> Rgb:
-    """Crop by the product's rule and resize with an area filter: ``(size, size, 3) uint8``."""
+    """Crop by the engine's rule and resize with an area filter: ``(size, size, 3) uint8``."""
     x, y, side = crop_square(box, scale, picture.shape[0], picture.shape[1])
     shrink = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
     return np.asarray(

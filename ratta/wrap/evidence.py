@@ -7,7 +7,7 @@ Three things tell a right input from a wrong one:
   median over channels of the divergence of the Gaussian seen from the one remembered. It needs no label.
 - *Spread.* A network whose log-odds hardly move, or run into the hundreds, does not see what it was trained on.
 - *Ranking.* Under a right input live faces score above attacks more often (AUC; the difference of two is held against
-  its standard error for the same pictures: DeLong et al. 1988).
+  its standard error for the same pictures: DeLong et al. 1988), and fall on the right side of even odds more often.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ MISFIT_FACTOR = 1.28
 STILL, WILD = 0.3, 60.0
 """Standard deviation and median size of log-odds below and above which a network does not see what it knows."""
 MOST_FOR_MISFIT = 48
+MOST_ERRORS = 20.0
+"""Standard errors beyond which more says no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +142,11 @@ class Examiner:
         ours, theirs = self.margins(*used), self.margins(*other)
         weight += 2.0 * (_odd(theirs) - _odd(ours))
         # Where one input is odd, its ranking means nothing.
-        ranking = 0.0 if _odd(theirs) or _odd(ours) else gain(ours, theirs, self.examples.is_live) / 1.645
-        return float(np.clip(weight + ranking, -99, 99))
+        if not (_odd(theirs) or _odd(ours)):
+            is_live = self.examples.is_live
+            told = gain(ours, theirs, is_live) + rightness(ours, theirs, is_live)
+            weight += told / (math.sqrt(2) * 1.645)
+        return float(np.clip(weight, -99, 99))
 
 
 class _Moments:
@@ -180,8 +185,23 @@ def gain(first: Floats, second: Floats, is_live: npt.NDArray[np.bool_]) -> float
     parts = [_placements(scores, is_live) for scores in (first, second)]
     difference = parts[0][0].mean() - parts[1][0].mean()
     live, attack = (parts[0][side] - parts[1][side] for side in (0, 1))
+    return _in_errors(difference, live, attack)
+
+
+def rightness(first: Floats, second: Floats, is_live: npt.NDArray[np.bool_]) -> float:
+    """By how many standard errors `first` is right at even odds more often than `second`, classes counting alike.
+
+    Where both rank live faces above attacks without error, this tells the class that is live from one that is merely
+    less unlike it.
+    """
+    better = ((first >= 0) == is_live).astype(float) - ((second >= 0) == is_live)
+    live, attack = better[is_live], better[~is_live]
+    return _in_errors(float(live.mean() + attack.mean()), live, attack)
+
+
+def _in_errors(difference: float, live: Floats, attack: Floats) -> float:
     error = math.sqrt(live.var() / len(live) + attack.var() / len(attack))
-    return float(difference / max(error, 1e-3))
+    return float(np.clip(difference / max(error, 1e-2), -MOST_ERRORS, MOST_ERRORS))
 
 
 def _placements(scores: Floats, is_live: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:

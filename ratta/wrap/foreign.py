@@ -134,13 +134,12 @@ def read_foreign(path: str | Path) -> Foreign:
         If it cannot be wrapped: the message says why, and what would help.
     """
     path = Path(path)
+    exported = _silent_face(path) if path.suffix == ".pth" else b""
     try:
-        model = onnx.load_from_string(_silent_face(path)) if path.suffix == ".pth" else onnx.load(str(path))
+        model = onnx.load_from_string(exported) if exported else onnx.load(str(path))
         onnx.checker.check_model(model)
     except OSError as error:
         raise BundleError(f"{path}: expected a readable ONNX file, got: {error.strerror or error}") from error
-    except (BundleError, MissingExtraError):
-        raise
     except Exception as error:  # onnx and protobuf raise errors of no common base
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(

@@ -88,8 +88,9 @@ class Stream:
 
 
 def lowered_share(answers) -> float:
-    """Share of the answers that differ from the source's."""
-    return float(np.mean([answer < source for source, answer in answers]))
+    """Share of the answers that differ from the source's, from the fifth slot on: before it none may."""
+    assert all(answer == source for source, answer in answers[:4])
+    return float(np.mean([answer < source for source, answer in answers[4:]]))
 
 
 @pytest.fixture(scope="session")

@@ -221,3 +221,14 @@ def test_senseless_parameters_are_refused(arguments):
     """At once, in the constructor."""
     with pytest.raises(InputError, match="anchor: expected"):
         LiveAnchor(PLAIN, **arguments)
+
+
+def test_without_confirmations_half_of_the_threshold_is_of_all_that_the_source_calls_live():
+    """Ten gated sessions at 1.0, and as many that the source called live without conviction at -1.0: the mean is 0."""
+    anchor = LiveAnchor(PLAIN)
+    for _ in range(10):
+        anchor.note(1.0)
+        anchor.note(-1.0)
+        anchor.learn(np.ones((1, 2)), 1.0, denied=False, worth=Worth.GATED)
+    anchor.refit()
+    assert 0.0 == anchor.threshold

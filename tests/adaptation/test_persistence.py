@@ -86,7 +86,7 @@ def test_the_state_holds_sums_and_scores_only(learnt):
     expected = {"weight": (1,), "total": (2,), "second": (2, 2)}
     for worth in ("confirmed", "gated"):
         assert expected == {name: later[f"anchor.{worth}.{name}"] for name in expected}
-    assert len(ARRAYS) == len(later)
+    assert len(ARRAYS) + 1 == len(later)  # and the scores of what the source calls live
     assert ((20,), (64,)) == (sizes["anchor.confirmed.scores"], later["anchor.confirmed.scores"])
 
 
@@ -255,3 +255,10 @@ def test_sums_that_overflow_are_refused(learnt, toy, name):
     arrays[f"anchor.confirmed.{name}"] = np.full_like(arrays[f"anchor.confirmed.{name}"], 1e300)
     with np.errstate(all="ignore"):
         assert_refused(toy, values, arrays)
+
+
+@pytest.mark.parametrize("broken", [np.zeros((2, 2)), np.zeros(65), np.array([math.nan]), np.zeros(3, np.float32)])
+def test_scores_of_called_sessions_are_checked(learnt, toy, broken):
+    """As every other array of a state."""
+    values, arrays = exported(learnt)
+    assert_refused(toy, values, arrays | {"anchor.called.scores": broken})

@@ -49,21 +49,26 @@ def test_an_attempt_is_measured_by_medians():
 
 
 @pytest.mark.parametrize(
-    ("expected", "lowered", "of", "logit", "penalty"),
+    ("expected", "logit", "last_penalty"),
     [
-        (False, 0, 8, 3.0, 5.0),
-        (False, 2, 8, 3.0, 5.0),  # a quarter is tolerated
-        (True, 3, 8, 3.0, 5.0),
-        (True, 8, 8, 3.0, 2.01),
-        (False, 8, 8, 3.0, 2.0),  # at the threshold is live
-        (False, 8, 8, 0.99, 5.0),  # not live to the source: not the anchors' denial
-        (True, 1, 1, 1.0, 0.1),
+        (False, 3.0, 0.0),
+        (False, 3.0, 2.0),  # at the threshold is live
+        (True, 3.0, 2.01),
+        (False, 0.99, 5.0),  # not live to the source: not the anchors' denial
+        (True, 1.0, 0.1),
     ],
 )
-def test_what_counts_as_denied(expected, lowered, of, logit, penalty):
-    """More than a quarter of the frames of an attempt that the source calls live were lowered below the threshold 1."""
-    frames = [frame(float(t), logit=logit, penalty=penalty * (t < lowered)) for t in range(of)]
+def test_what_counts_as_denied(expected, logit, last_penalty):
+    """The source calls the attempt live, and the last word of the anchors brings it below the threshold 1."""
+    frames = [frame(float(t), logit=logit, penalty=9.0 * (t < 3)) for t in range(7)]
+    frames.append(frame(7.0, logit=logit, penalty=last_penalty))
     assert expected == attempt(*frames).denied(1.0)
+
+
+def test_slots_are_counted_as_the_decision_counts_them():
+    """A slot begins with the first frame at least `slot_s` after the last began."""
+    one = attempt()
+    assert [1, 1, 2, 2, 3] == [one.count(t, slot_s=0.2) for t in (0.0, 0.1, 0.2, 0.3, 0.45)]
 
 
 def test_records_are_frozen():

@@ -48,5 +48,6 @@ def test_states_that_were_touched_are_refused(sessions, monkeypatch) -> None:
     space = Space(np.zeros(4, np.float32), np.eye(4, dtype=np.float32))
     policy = Policy(live_threshold=0.6, spoof_threshold=0.4, hold_slots=0)
     monkeypatch.setattr(attacks, "reference_of", lambda *_: (SourceReference(space), policy))
+    monkeypatch.setattr(attacks, "EVERY", 6)
     tampering, replay, uncounted = (attacks.play(a, sessions, "any", count=12) for a in attacks.STATE_ATTACKS)
     assert ([12, 12], [12, 11], [12, 0]) == (tampering["states"], replay["states"], uncounted["states"])

@@ -217,9 +217,11 @@ def test_a_model_of_the_same_version_counts_as_shipped(table: ModuleType, root: 
         ("a <!--= bare.json#/x .2f -->1<!--/=-->", "names its model"),
     ],
 )
-def test_a_marker_that_leads_nowhere_is_an_error(table: ModuleType, root: Path, text: str, said: str) -> None:
-    """The script does not guess."""
+def test_a_marker_that_leads_nowhere_is_an_error(table: ModuleType, root: Path, text: str, said: str, capsys) -> None:
+    """The script does not guess, and does the other pages all the same."""
+    (root / "docs" / "page.md").write_text("<!-- bench: cost -->\n<!-- /bench -->\n")
     (root / "bench" / "results" / "bare.json").write_text('{"x": 1}')
     (root / "README.md").write_text(text)
-    with pytest.raises(SystemExit, match=said):
-        run(table, root, "--check")
+    assert run(table, root, "--write") == 1
+    assert said in capsys.readouterr().err
+    assert "ms a frame" in (root / "docs" / "page.md").read_text()

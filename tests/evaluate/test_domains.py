@@ -139,6 +139,8 @@ def test_simulated_domain(tmp_path, monkeypatch) -> None:
     from ratta import simulate
 
     class Bank:
+        further = ()
+
         def __init__(self, folder, *, keep=("ann", "bob")) -> None:
             self.names = tuple(sorted(keep))
 

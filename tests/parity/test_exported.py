@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from ratta.adaptation.update import Stem
 
 from ratta.inference import NumpySession, OrtSession
 from ratta.inference.backward import Tail
-from ratta.inference.graph import read_graph
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
@@ -50,17 +48,3 @@ def test_the_tail_finds_its_layers_in_an_exported_graph(exported, pixels):
     trace = tail.forward(cut, tail.source)
     np.testing.assert_allclose(logits, trace.logits, atol=1e-4)
     np.testing.assert_allclose(embedding, trace.embedding, atol=1e-4)
-
-
-def test_the_stem_sees_what_torchs_first_layer_sees(network, exported, pixels):
-    """Moments of the first convolution, normalised, on the same crop: export has divided by 255 inside the weights."""
-    from ratta.train.network import normalise
-
-    with torch.inference_mode():
-        y = network.features[0][:2](normalise(torch.from_numpy(pixels[:1])))[0].double().numpy()
-    inside = y[:, 1:, 1:]  # the padding of the first row and column is no camera's
-    graph = read_graph(exported[0])
-    weight, bias = graph.weight("features.0.weight", (None, 3, 3, 3)), graph.weight("features.0.bias", (16,))
-    moments = Stem(weight, bias, mean=(0, 0, 0), std=(1, 1, 1)).moments(pixels[0])
-    np.testing.assert_allclose(inside.mean((1, 2)), moments.mean, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(inside.var((1, 2)), moments.variance, rtol=1e-4)

@@ -88,7 +88,7 @@ def test_crop_shrinks_and_shifts_and_never_pads() -> None:
     assert crop_square((40, 40, 60, 60), 2.0, 100, 100) == (30, 30, 40)
     assert crop_square((0, 0, 20, 20), 2.0, 100, 100) == (0, 0, 40)
     assert crop_square((40, 40, 60, 60), 9.0, 80, 100) == (10, 0, 80)
-    with pytest.raises(InputError, match="positive area"):
+    with pytest.raises(InputError, match="expected x_min < x_max"):
         crop_square((5, 5, 5, 5), 2.0, 100, 100)
 
 

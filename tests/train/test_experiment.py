@@ -157,8 +157,8 @@ def test_a_corrupt_picture_is_named(values, tmp_path: Path) -> None:  # type: ig
         folder = tmp_path / "own" / "test" / kind / "ann" / "1"
         folder.mkdir(parents=True)
         (folder / "0.png").write_bytes(b"no picture")
-    change = {"data": {"own": {"kind": "folder", "root": str(tmp_path / "own")}}}
-    with pytest.raises(SourceError, match=r"ann/1/0\.png: expected a picture that OpenCV decodes, got none"):
+    change = {"data": {"own": {"kind": "folder", "root": str(tmp_path / "own"), "strict": True}}}
+    with pytest.raises(SourceError, match=r"ann/1/0\.png: expected a picture, got 10 bytes"):
         read_parts(parse_training({**values, **change}, where="x"), tmp_path / "pools")
     assert not list((tmp_path / "pools").glob("*/pool.json"))
 
