@@ -137,7 +137,7 @@ def _swap_for_detector(folder):
 
 def _other_size(folder):
     manifest = json.loads((folder / "bundle.json").read_text())
-    manifest["contract"]["size"] += 32
+    manifest["contract"]["crops"][0]["size"] += 32
     (folder / "bundle.json").write_text(json.dumps(manifest))
 
 

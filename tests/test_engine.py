@@ -425,29 +425,29 @@ def test_any_model_with_an_embedding_adapts(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def one_crop(tmp_path_factory):
+def wide_only(tmp_path_factory):
     """Folder of the shipped network behind a contract of its wide crop alone."""
     bundle = read_bundle(find_bundle(DEFAULT_MODEL))
-    folder = tmp_path_factory.mktemp("one-crop")
+    folder = tmp_path_factory.mktemp("wide")
     parts = ("name", "version", "licence", "calibration", "graph", "affine", "card")
     contract = Contract.native(size=bundle.contract.size, scales=(2.7,))
     write_bundle(folder, contract=contract, **{part: getattr(bundle, part) for part in parts})
     return folder
 
 
-def test_two_crops_answer_with_the_mean_of_their_log_odds(one_crop, portrait):
+def test_two_crops_answer_with_the_mean_of_their_log_odds(wide_only, portrait):
     """Both is the default; wide or tight alone is the reader's choice, and the wide one is the model of one crop."""
     box = (190, 80, 280, 190)
     scores = {crops: ratta.load(crops=crops).score(portrait, box=box) for crops in ("both", "wide", "tight")}
     logits = {crops: logit(score.live_score) for crops, score in scores.items()}
     assert logits["both"] == pytest.approx((logits["wide"] + logits["tight"]) / 2, abs=1e-4)
-    assert logits["wide"] == pytest.approx(logit(ratta.load(one_crop).score(portrait, box=box).live_score), abs=1e-6)
+    assert logits["wide"] == pytest.approx(logit(ratta.load(wide_only).score(portrait, box=box).live_score), abs=1e-6)
     assert ratta.load().bundle.contract.scales == (2.7, 1.15)
 
 
-def test_a_choice_of_crops_needs_several(one_crop):
+def test_a_choice_of_crops_needs_several(wide_only):
     """With one crop there is nothing to choose, and of two there are three choices."""
     with pytest.raises(InputError, match="several crops"):
-        ratta.load(one_crop, crops="tight")
+        ratta.load(wide_only, crops="tight")
     with pytest.raises(InputError, match="expected one of"):
         ratta.load(crops="all")

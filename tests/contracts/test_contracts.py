@@ -242,7 +242,7 @@ def stage(request, tiny_bundle, shipped_bundle):
         "Engine.session": (lambda: engine().session(), lambda s, i: s.step(i[0], t=i[1]), *walks),
         "Engine.score": (engine, lambda s, i: s.score(i), *frames),
         "BlazeFace": (lambda: BlazeFace(OrtSession(read_detector())), lambda s, i: s.detect(i), *faces),
-        "Network": (network, lambda s, i: s.read((i,)), *crops),
+        "Network": (network, lambda s, i: s.read((i, i)), *crops),
         "OrtSession": (lambda: OrtSession(graph), lambda s, i: s.run(i), *feeds),
         "NumpySession": (lambda: NumpySession(graph), lambda s, i: s.run(i), *feeds),
     }

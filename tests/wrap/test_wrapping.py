@@ -140,7 +140,7 @@ def test_an_ensemble_is_a_bundle(network, examples, tmp_path, portrait):
     """Of a foreign network and the shipped one: the mean of their log-odds, and verified like any other."""
     wrap(network, WISHES, examples, folder=tmp_path / "a", trust=True)
     both = write_ensemble(tmp_path / "both", [read_bundle(tmp_path / "a"), ratta.load().bundle], name="b", version="1")
-    assert (2, "a test AND Apache-2.0") == (len(both.crops), both.licence)
+    assert (3, "a test AND Apache-2.0") == (len(both.crops), both.licence)
     box = (170, 68, 284, 182)
     scores = [
         logit(ratta.load(model).score(portrait, box=box).live_score)
