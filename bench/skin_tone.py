@@ -43,15 +43,17 @@ def typology_angle(cutout: Cutout) -> float:
     return float(np.rad2deg(np.arctan2(lightness - 50, yellow)))
 
 
-def captures(people: PortraitBank, contract: Contract, *, seed: int) -> Iterator[tuple[Rgb, bool, str, str, str]]:
+def captures(
+    people: PortraitBank, contract: Contract, *, seed: int
+) -> Iterator[tuple[tuple[Rgb, ...], bool, str, str, str]]:
     """Simulate every person, live and attacked."""
     rng = np.random.default_rng(seed)
     for index, name in enumerate(people.names):
         for species, count in CAPTURES.items():
             for number in range(count):
                 shot = simulate_capture(people[index], rng, species=species)
-                crop = crop_face(shot.rgb, shot.box, scale=contract.crops[0].scale, size=contract.size)
-                yield crop, species == "live", "" if species == "live" else species, name, f"{name}-{species}-{number}"
+                crops = tuple(crop_face(shot.rgb, shot.box, scale=c.scale, size=c.size) for c in contract.crops)
+                yield crops, species == "live", "" if species == "live" else species, name, f"{name}-{species}-{number}"
 
 
 def measure(bundle_folder: Path, portraits: Path, *, seed: int = 21) -> list[dict[str, object]]:

@@ -206,6 +206,10 @@ def test_development_samples_are_labelled_held_out_and_seeded(tmp_path: Path) ->
     assert {s[3] for s in samples} == set(held_out)
     assert len({s[4] for s in samples}) == 3
     again = next(iter(development_samples(str(cache), size=32, sessions_per_species=1, frames=2)))
-    assert all((one == other).all() for one, other in zip(again[0], samples[0][0], strict=True))
+    assert (again[0][0] == samples[0][0][0]).all()
+    pair = next(iter(development_samples(str(cache), size=32, crop_scales=(2.7, 1.15), sessions_per_species=1)))[0]
+    assert [one.shape for one in pair] == [(32, 32, 3)] * 2
+    assert (pair[0] == samples[0][0][0]).all()
+    assert (pair[1] != pair[0]).any()
     with pytest.raises(InputError, match="expected 'validation' or 'test'"):
         next(iter(development_samples(str(cache), part="train")))
