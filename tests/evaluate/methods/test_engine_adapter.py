@@ -69,7 +69,10 @@ def test_confirmed_sessions_are_learnt_and_set_a_threshold(make, live_sessions):
 
 def test_never_above_the_source_and_below_it_for_what_is_unlike(make, live_sessions, shipped_source):
     """No score is above the source's; noise that was never seen is lowered, under shadow it is not."""
-    network, strange = open_network(shipped_source.bundle), np.random.default_rng(0).integers(0, 256, (8, 2, 128, 128, 3))
+    network, strange = (
+        open_network(shipped_source.bundle),
+        np.random.default_rng(0).integers(0, 256, (8, 2, 128, 128, 3)),
+    )
     sessions = [*live_sessions, strange.astype(np.uint8)]
     for shadow in (False, True):
         method, lower = make(shadow=shadow), []
