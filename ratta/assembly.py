@@ -12,7 +12,6 @@ from ratta.adaptation.budget import Budget, allowance_for
 from ratta.adaptation.controller import Controller
 from ratta.adaptation.drift import BettingDrift
 from ratta.adaptation.source import SourceReference
-from ratta.decision import Policy
 from ratta.errors import BundleError, InputError
 from ratta.records import logit
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from ratta.adaptation.settings import Adaptation
     from ratta.bundle import Bundle
+    from ratta.decision import Policy
     from ratta.inference import Corrected, Ensemble, Network
     from ratta.profile import CameraProfile
     from ratta.records import Pixels
@@ -59,9 +59,7 @@ def make_adapter(
     BundleError
         If the network gives no embedding, or the bundle's statistics do not fit it.
     """
-    policy = policy or Policy(
-        live_threshold=bundle.calibration.live_threshold, spoof_threshold=bundle.calibration.spoof_threshold
-    )
+    policy = policy or bundle.policy
     probe, reference = probe_of(bundle), source_of(bundle, network)
     clock = settings.clock or processor_ms
     inference_ms = settings.inference_ms or timed_inference_ms(network, probe, clock)

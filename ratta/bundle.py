@@ -29,8 +29,9 @@ import numpy as np
 from ratta.contract import Contract, CropRule, read_contract, read_record
 from ratta.errors import BundleError, InputError, did_you_mean
 from ratta.outputs import replace_file
+from ratta.policy import Policy
 from ratta.records import as_float
-from ratta.untrusted import MAX_MANIFEST_BYTES, is_plain_name, read_arrays, read_file, read_object, read_verified
+from ratta.untrusted import is_plain_name, read_arrays, read_object, read_pinned, read_verified
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -124,6 +125,12 @@ class Bundle:
     members: tuple[Bundle, ...] = ()
 
     @property
+    def policy(self) -> Policy:
+        """The default policy, with the thresholds of the calibration."""
+        made = self.calibration
+        return Policy(live_threshold=made.live_threshold, spoof_threshold=made.spoof_threshold)
+
+    @property
     def crops(self) -> tuple[CropRule, ...]:
         """Every crop rule, of one member after the other where there are several."""
         return tuple(rule for one in self.members for rule in one.crops) or self.contract.crops
@@ -149,14 +156,7 @@ def read_bundle(folder: str | Path, *, sha256: str | None = None) -> Bundle:
         If a file is missing, altered, or does not fit the format; nothing is ever defaulted.
     """
     folder = Path(folder)
-    if not isinstance(sha256, str | None):
-        raise InputError(f"sha256: expected 64 hex digits, got {sha256!r:.80}")
-    raw = read_file(folder / MANIFEST, limit=MAX_MANIFEST_BYTES)
-    digest = hashlib.sha256(raw).hexdigest()
-    if sha256 is not None and digest != sha256.lower():
-        raise BundleError(
-            f"{folder / MANIFEST}: expected the pinned SHA-256 {sha256}, got {digest}; restore the model folder"
-        )
+    raw, digest = read_pinned(folder / MANIFEST, sha256=sha256, what="model folder")
     manifest = _parse_manifest(raw, folder)
     files = {
         name: read_verified(folder / name, sha256=entry.get("sha256"), size=entry.get("bytes"))

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import numpy as np
 
 from ratta.adapter import Idle
-from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle, read_detector
+from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle
 from ratta.decision import Policy
 from ratta.errors import InputError, StateError
-from ratta.inference import NumpySession, OrtSession, WebSession
 from ratta.lockout import Lockout
-from ratta.networks import corrected, open_network
-from ratta.perception import BlazeFace, Perception, QualityLimits
+from ratta.networks import corrected, open_detector, open_graph, open_network
+from ratta.perception import Perception, QualityLimits
 from ratta.records import Reason, Refusal, Score, as_float, as_time
 from ratta.session import Session, Turn, as_box
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from ratta.records import Decision
     from ratta.session import BoxLike
 
-RUNTIMES = ("numpy", "onnxruntime", "web")
 LOCKOUT = "lockout"
 INTERNAL = frozenset({"adapter", "lockout", "network", "new_perception", "turn"})
 """What sessions and the command line need of an engine, and completion does not offer."""
@@ -112,8 +110,8 @@ def load(
 
         known = read_profile(profile, model_sha256=bundle.sha256)
     if detector is None:
-        detector = BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
-    return Engine(
+        detector = open_detector(runtime=runtime, threads=threads)
+    engine = Engine(
         bundle,
         graph,
         detector=detector,
@@ -121,18 +119,13 @@ def load(
         limits=limits,
         max_attempts=max_attempts,
         lockout_s=lockout_s,
-        adapter=_adapter(bundle, corrected(open_network(bundle, graph), known, bundle=bundle), adapt, known, policy),
         profile=known,
     )
+    engine._adapter = _adapter(engine, adapt, known)
+    return engine
 
 
-def _adapter(
-    bundle: Bundle,
-    network: Network | Ensemble | Corrected,
-    adapt: bool | Adaptation,
-    profile: CameraProfile | None,
-    policy: Policy | None,
-) -> Adapter | None:
+def _adapter(engine: Engine, adapt: bool | Adaptation, profile: CameraProfile | None) -> Adapter | None:
     if adapt is False and (profile is None or not profile.anchor):
         return None
     from ratta.adaptation import Adaptation  # whoever does not adapt does not pay for its import
@@ -141,30 +134,13 @@ def _adapter(
     if not isinstance(adapt, bool | Adaptation):
         raise InputError(f"adapt: expected True, False or an Adaptation, got {adapt!r:.80}")
     return make_adapter(
-        bundle,
-        network,
+        engine.bundle,
+        engine.network,
         adapt if isinstance(adapt, Adaptation) else Adaptation(),
         profile=profile,
         learning=adapt is not False,
-        policy=policy if isinstance(policy, Policy) else None,
+        policy=engine.policy,
     )
-
-
-def open_graph(graph: bytes, *, runtime: str, threads: int = 1, name: str = "model.onnx") -> GraphSession:
-    """Open a graph in one of the runtimes.
-
-    Raises
-    ------
-    InputError
-        If there is no such runtime.
-    """
-    if runtime == "onnxruntime":
-        return OrtSession(graph, threads=threads, name=name)
-    if runtime == "numpy":
-        return NumpySession(graph)
-    if runtime == "web":
-        return WebSession(graph, name=name)
-    raise InputError(f"runtime: expected one of {RUNTIMES}, got {runtime!r}")
 
 
 class Engine:
@@ -208,11 +184,8 @@ class Engine:
     ) -> None:
         if not isinstance(policy, Policy | None) or not isinstance(limits, QualityLimits | None):
             raise InputError(f"policy, limits: expected a Policy and QualityLimits, got {policy!r} and {limits!r}")
-        calibration = bundle.calibration
         self.bundle = bundle
-        self.policy = policy or Policy(
-            live_threshold=calibration.live_threshold, spoof_threshold=calibration.spoof_threshold
-        )
+        self.policy = policy or bundle.policy
         self.limits = limits or QualityLimits()
         self.turn = Turn()
         self.max_attempts = max_attempts

@@ -1,4 +1,4 @@
-"""From a bundle to the network that answers: opened, and seen to do what its contract says."""
+"""From graphs to what answers: a runtime's session, the detector, a network that does what its contract says."""
 
 from __future__ import annotations
 
@@ -7,13 +7,39 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ratta.bundle import read_detector
 from ratta.errors import BundleError, InputError
-from ratta.inference import Corrected, Ensemble, Network
+from ratta.inference import Corrected, Ensemble, Network, NumpySession, OrtSession, WebSession
+from ratta.perception import BlazeFace
 
 if TYPE_CHECKING:
     from ratta.bundle import Bundle
     from ratta.inference import Session as GraphSession
     from ratta.profile import CameraProfile
+
+RUNTIMES = ("numpy", "onnxruntime", "web")
+
+
+def open_graph(graph: bytes, *, runtime: str, threads: int = 1, name: str = "model.onnx") -> GraphSession:
+    """Open a graph in one of the runtimes.
+
+    Raises
+    ------
+    InputError
+        If there is no such runtime.
+    """
+    if runtime == "onnxruntime":
+        return OrtSession(graph, threads=threads, name=name)
+    if runtime == "numpy":
+        return NumpySession(graph)
+    if runtime == "web":
+        return WebSession(graph, name=name)
+    raise InputError(f"runtime: expected one of {RUNTIMES}, got {runtime!r}")
+
+
+def open_detector(*, runtime: str = "onnxruntime", threads: int = 1) -> BlazeFace:
+    """Open the shipped face detector."""
+    return BlazeFace(open_graph(read_detector(), runtime=runtime, threads=threads, name="blazeface.onnx"))
 
 
 def open_network(bundle: Bundle, graph: GraphSession | tuple[GraphSession, ...]) -> Network | Ensemble:
@@ -31,10 +57,10 @@ def open_network(bundle: Bundle, graph: GraphSession | tuple[GraphSession, ...])
         If a graph does not do what its contract says.
     """
     if isinstance(graph, tuple):
-        members = [_single(one, opened) for one, opened in zip(bundle.members, graph, strict=True)]
+        members = [open_single(one, opened) for one, opened in zip(bundle.members, graph, strict=True)]
         calibration = bundle.calibration
         return Ensemble(members, temperature=calibration.temperature, bias=calibration.bias)
-    return _single(bundle, graph)
+    return open_single(bundle, graph)
 
 
 def corrected(
@@ -64,7 +90,8 @@ def corrected(
     return Corrected(network, weight.astype(np.float32), float(offset))
 
 
-def _single(bundle: Bundle, graph: GraphSession) -> Network:
+def open_single(bundle: Bundle, graph: GraphSession) -> Network:
+    """Make the network of one model, and see that it does what the contract says; errors as in `open_network`."""
     try:
         network = Network(
             graph, bundle.contract, temperature=bundle.calibration.temperature, bias=bundle.calibration.bias

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ratta.bundle import npz_bytes
-from ratta.errors import BundleError, InputError
+from ratta.errors import BundleError
 from ratta.outputs import replace_file
 from ratta.records import as_float
-from ratta.untrusted import MAX_MANIFEST_BYTES, read_arrays, read_file, read_object, read_verified
+from ratta.untrusted import read_arrays, read_object, read_pinned, read_verified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,14 +78,7 @@ def read_profile(folder: str | Path, *, model_sha256: str, sha256: str | None = 
         If a file is missing or altered, or the profile belongs to another model.
     """
     folder = Path(folder)
-    if not isinstance(sha256, str | None):
-        raise InputError(f"sha256: expected 64 hex digits, got {sha256!r:.80}")
-    raw = read_file(folder / MANIFEST, limit=MAX_MANIFEST_BYTES)
-    digest = hashlib.sha256(raw).hexdigest()
-    if sha256 is not None and digest != sha256.lower():
-        raise BundleError(
-            f"{folder / MANIFEST}: expected the pinned SHA-256 {sha256}, got {digest}; restore the profile"
-        )
+    raw, _ = read_pinned(folder / MANIFEST, sha256=sha256, what="profile")
     manifest = read_object(raw, where=folder / MANIFEST)
     level, made_from = as_float(manifest.get("level")), manifest.get("made_from")
     if manifest.get("format") != FORMAT or not 0 <= level <= 1 or not isinstance(made_from, dict):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from ratta.errors import BundleError, DataError
+from ratta.errors import BundleError, DataError, InputError
 from ratta.files import read_regular
 
 if TYPE_CHECKING:
@@ -73,6 +73,25 @@ def read_verified(path: Path, *, sha256: object, size: object = None) -> bytes:
     if digest != sha256:
         raise BundleError(f"{path}: expected SHA-256 {sha256!s:.80}, got {digest}; {_ALTERED}")
     return content
+
+
+def read_pinned(path: Path, *, sha256: str | None, what: str) -> tuple[bytes, str]:
+    """Read a manifest and its SHA-256, which must be the pinned one where there is one.
+
+    Raises
+    ------
+    BundleError
+        If it is missing, no regular file, too large, or not the pinned one.
+    InputError
+        If `sha256` is no text.
+    """
+    if not isinstance(sha256, str | None):
+        raise InputError(f"sha256: expected 64 hex digits, got {sha256!r:.80}")
+    raw = read_file(path, limit=MAX_MANIFEST_BYTES)
+    digest = hashlib.sha256(raw).hexdigest()
+    if sha256 is not None and digest != sha256.lower():
+        raise BundleError(f"{path}: expected the pinned SHA-256 {sha256}, got {digest}; restore the {what}")
+    return raw, digest
 
 
 def read_object(raw: bytes, *, where: str | Path) -> dict[str, Any]:

@@ -15,10 +15,9 @@ import ratta
 from ratta.bench.command import measure
 from ratta.bench.report import render
 from ratta.bench.schema import to_json
-from ratta.bundle import DEFAULT_MODEL, read_detector
-from ratta.engine import open_graph
+from ratta.bundle import DEFAULT_MODEL
 from ratta.errors import BundleError
-from ratta.perception import BlazeFace
+from ratta.networks import open_detector
 from ratta.records import Reason, Verdict
 from ratta.session import Session
 
@@ -62,13 +61,12 @@ class Watcher:
     def __init__(self, runtime: str, *, model: str | Path = DEFAULT_MODEL) -> None:
         self.runtime = runtime
         self.stopwatch = Stopwatch()
-        self.detector = BlazeFace(open_graph(read_detector(), runtime=runtime, name="blazeface.onnx"))
+        self.detector = open_detector(runtime=runtime)
         self.detector.detect = self.stopwatch.wrap("face", self.detector.detect)
         self.engine = self._load(model)
         self.adapter = self.engine.adapter
-        for answering in (self.engine.network, self.adapter):  # the first reads pictures, the second attempts
-            if answering is not None:
-                answering.read = self.stopwatch.wrap("network", answering.read)
+        network = self.engine.network  # the adapter's, too
+        network.read = self.stopwatch.wrap("network", network.read)
         self.begun: float | None = None
         self.denied = 0
         self.forget()

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -42,13 +42,6 @@ class Worth(StrEnum):
 
     CONFIRMED = "confirmed"
     GATED = "gated"
-
-
-class Denying(Protocol):
-    """What may only deny: it gives a penalty, and nothing that could raise a score."""
-
-    def penalty(self, conformity: float) -> float:
-        """Log-odds, at least 0, that a frame's answer is lowered by."""
 
 
 @dataclass(slots=True, eq=False)

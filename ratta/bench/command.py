@@ -24,8 +24,9 @@ from ratta.bench.swap import swap_rows, swap_table
 from ratta.bench.timing import race
 from ratta.bundle import DEFAULT_MODEL, DETECTOR_FOLDER, find_bundle, model_files, models_folder
 from ratta.console import Status, guarded
-from ratta.engine import RUNTIMES, load
+from ratta.engine import load
 from ratta.errors import InputError
+from ratta.networks import RUNTIMES
 from ratta.outputs import check_outputs
 from ratta.session import Session
 

@@ -41,10 +41,10 @@ from ratta.calibration import (
     read_parts,
 )
 from ratta.data import CORPORA, read_live, separate
-from ratta.engine import open_graph
 from ratta.errors import DataError, InputError, MissingExtraError, did_you_mean
 from ratta.files import read_text
 from ratta.inference import Network
+from ratta.networks import open_graph, open_single
 from ratta.outputs import check_outputs
 from ratta.profile import FILES as PROFILE_FILES
 from ratta.profile import write_profile
@@ -125,8 +125,7 @@ def make_labelled_profile(args: argparse.Namespace) -> int:
         policy=args.policy,
     )
     print(told_labelled(made.report))
-    if unusable:
-        print(f"left out for want of a usable frame: {', '.join(unusable[:5])}{' ...' if len(unusable) > 5 else ''}")
+    tell_unusable(unusable)
     if made.profile is None:
         print(f"nothing written: {made.report['why_not']}", file=sys.stderr)
         return 1
@@ -167,13 +166,14 @@ def told_labelled(report: Mapping[str, Any]) -> str:
 
 def _source(args: argparse.Namespace) -> tuple[Bundle, Network, Space]:
     bundle = read_bundle(find_bundle(args.model))
-    network = Network(
-        open_graph(bundle.graph, runtime="onnxruntime"),
-        bundle.contract,
-        temperature=bundle.calibration.temperature,
-        bias=bundle.calibration.bias,
-    )
+    network = open_single(bundle, open_graph(bundle.graph, runtime="onnxruntime"))
     return bundle, network, source_of(bundle, network).space
+
+
+def tell_unusable(names: list[str]) -> None:
+    """Name sessions that were left out."""
+    if names:
+        print(f"left out for want of a usable frame: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}")
 
 
 def make_profile(args: argparse.Namespace) -> int:
@@ -189,8 +189,7 @@ def make_profile(args: argparse.Namespace) -> int:
     )
     write_profile(args.output, made)
     print(f"{args.output}: {told(made.made_from)}")
-    if unusable:
-        print(f"left out for want of a usable frame: {', '.join(unusable[:5])}{' ...' if len(unusable) > 5 else ''}")
+    tell_unusable(unusable)
     print(f'load it with ratta.load("{args.model}", profile="{args.output}")')
     return 0
 

@@ -90,12 +90,11 @@ def count_down(seconds: int, *, what: str) -> None:
 
 
 def _eyes() -> Perception:
-    from ratta.bundle import read_detector
     from ratta.contract import CropRule
-    from ratta.engine import open_graph
-    from ratta.perception import BlazeFace, Perception
+    from ratta.networks import open_detector
+    from ratta.perception import Perception
 
-    detector = BlazeFace(open_graph(read_detector(), runtime="onnxruntime", name="blazeface.onnx"))
+    detector = open_detector()
     return Perception(detector=detector, crops=(CropRule(size=128, scale=2.7),))
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ratta.bundle import read_detector
 from ratta.camera import read_picture
 from ratta.camera.recorder import (
     VIDEO_CODECS,
@@ -24,11 +23,10 @@ from ratta.camera.recorder import (
 )
 from ratta.camera.sources import SourceFrame
 from ratta.cli.progress import Progress
-from ratta.engine import open_graph
 from ratta.errors import InputError
 from ratta.media.opencv import opencv
+from ratta.networks import open_detector
 from ratta.outputs import check_outputs, replace_file
-from ratta.perception import BlazeFace
 from ratta.session import as_box
 
 if TYPE_CHECKING:
@@ -110,7 +108,7 @@ def find_face(picture_bgr: Picture) -> Box:
     InputError
         If there is none.
     """
-    detector = BlazeFace(open_graph(read_detector(), runtime="onnxruntime", name="blazeface.onnx"))
+    detector = open_detector()
     faces = detector.detect(picture_bgr)
     if not faces:
         raise InputError("image: expected a portrait, got a picture in which no face was found; pass --box X0 Y0 X1 Y1")

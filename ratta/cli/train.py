@@ -14,12 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ratta.bundle import read_detector
 from ratta.cli.progress import Progress
-from ratta.engine import open_graph
 from ratta.errors import InputError
+from ratta.networks import open_detector
 from ratta.outputs import check_outputs
-from ratta.perception import BlazeFace
 
 if TYPE_CHECKING:
     import argparse
@@ -151,7 +149,7 @@ def prepare(portraits: Sequence[Path], cache: Path, *, persons: Path | None = No
 
     if (cache / "names.txt").is_file():
         return cache
-    detector = BlazeFace(open_graph(read_detector(), runtime="onnxruntime"))
+    detector = open_detector()
 
     def detect(picture: object) -> tuple[float, float, float, float] | None:
         faces = detector.detect(picture, color="rgb")  # type: ignore[arg-type]

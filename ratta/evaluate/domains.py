@@ -13,7 +13,6 @@ import numpy as np
 from ratta import data
 from ratta.bundle import read_detector
 from ratta.data import CropReader, Presentation, stacked
-from ratta.engine import open_graph
 from ratta.errors import DataError
 from ratta.evaluate.experiment import CorpusDomain, PoolDomain, SimulatedDomain
 from ratta.evaluate.progress import shown
@@ -27,7 +26,8 @@ from ratta.evaluate.sessions import (
     write_pool,
 )
 from ratta.files import printable
-from ratta.perception import BlazeFace, Perception
+from ratta.networks import open_detector
+from ratta.perception import Perception
 from ratta.records import Box, Crop
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def _session(
 
 
 def _perception(contract: Contract) -> Perception:
-    detector = BlazeFace(open_graph(read_detector(), runtime="onnxruntime", name="blazeface.onnx"))
+    detector = open_detector()
     return Perception(detector=detector, crops=contract.crops)
 
 

@@ -108,14 +108,6 @@ def judged_shapes(count: int, *, size: int, views: int, extra: int) -> dict[str,
     }
 
 
-def empty_batch(count: int, *, size: int, views: int = 2, extra: int = 0) -> JudgedBatch:
-    """Give a zeroed batch of ``count`` slots."""
-    shapes = judged_shapes(count, size=size, views=views, extra=extra)
-    return JudgedBatch(
-        **{name: torch.zeros(shape, dtype=getattr(torch, kind)) for name, (shape, kind) in shapes.items()}
-    )
-
-
 def joined(parts: Sequence[JudgedBatch]) -> JudgedBatch:
     """Put batches of the same views behind one another."""
     return JudgedBatch(**{name: torch.cat([getattr(part, name) for part in parts]) for name in fields(parts[0])})

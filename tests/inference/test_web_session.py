@@ -7,9 +7,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from ratta.engine import open_graph
 from ratta.errors import BundleError, InputError, MissingExtraError
 from ratta.inference import NumpySession, WebSession
+from ratta.networks import open_graph
 
 
 class Typed:

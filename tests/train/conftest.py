@@ -26,10 +26,11 @@ def producer() -> Callable[..., object]:
     """Judged batches whose live margin is the brightness of the picture: something that can be learnt."""
     import torch
 
-    from ratta.train.pool import JudgedBatch, empty_batch
+    from ratta.train.pool import JudgedBatch, judged_shapes
 
     def produce(rng: np.random.Generator, count: int) -> JudgedBatch:
-        batch = empty_batch(count, size=32)
+        shapes = judged_shapes(count, size=32, views=2, extra=0)
+        batch = JudgedBatch(**{name: torch.zeros(s, dtype=getattr(torch, kind)) for name, (s, kind) in shapes.items()})
         bright = rng.uniform(0, 255, count)
         shape = (count, 2, 32, 32, 3)
         batch.pixels.copy_(torch.from_numpy(rng.uniform(0.5, 1, shape) * bright[:, None, None, None, None]))

@@ -12,13 +12,13 @@ from ratta.adaptation.records import BUFFERED_FRAMES, Attempt
 from ratta.adaptation.settings import Adaptation
 from ratta.assembly import make_adapter
 from ratta.errors import BundleError, DataError
-from ratta.inference import Network, OrtSession
+from ratta.inference import OrtSession
+from ratta.networks import open_single
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ratta.adaptation.budget import Reservation
-    from ratta.bundle import Bundle
     from ratta.evaluate.methods.method import FrameBatch
     from ratta.evaluate.methods.torch_source import TorchSource
     from ratta.records import Pixels
@@ -82,7 +82,8 @@ class EngineAdapter:
         )
         self.batch = batch
         try:
-            self.adapter = make_adapter(source.bundle, open_network(source.bundle), settings)
+            network = open_single(source.bundle, OrtSession(source.bundle.graph))
+            self.adapter = make_adapter(source.bundle, network, settings)
         except BundleError as error:
             raise DataError(f"method ratta: {error}") from error
         allowance = allowance_for(inference_ms, share=budget_share)
@@ -147,13 +148,6 @@ class EngineAdapter:
 def crops_of(pixels: npt.NDArray[np.uint8]) -> Pixels:
     """Take a frame's crops apart: (S, S, 3), or (K, S, S, 3) where the contract has K crops."""
     return (pixels,) if pixels.ndim == 3 else tuple(pixels)
-
-
-def open_network(bundle: Bundle) -> Network:
-    """Open a bundle's graph as its engine does."""
-    calibration = bundle.calibration
-    session = OrtSession(bundle.graph, threads=1)
-    return Network(session, bundle.contract, temperature=calibration.temperature, bias=calibration.bias)
 
 
 def _copied(attempt: Attempt | None) -> Attempt:

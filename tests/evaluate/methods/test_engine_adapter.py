@@ -8,8 +8,10 @@ import pytest
 from ratta.bundle import DEFAULT_MODEL, find_bundle, read_bundle
 from ratta.errors import DataError
 from ratta.evaluate.methods import FrameBatch, make_method
-from ratta.evaluate.methods.engine_adapter import crops_of, open_network
+from ratta.evaluate.methods.engine_adapter import crops_of
 from ratta.evaluate.methods.torch_source import TorchSource
+from ratta.inference import OrtSession
+from ratta.networks import open_single
 
 FRAMES = 4
 
@@ -70,7 +72,7 @@ def test_confirmed_sessions_are_learnt_and_set_a_threshold(make, live_sessions):
 def test_never_above_the_source_and_below_it_for_what_is_unlike(make, live_sessions, shipped_source):
     """No score is above the source's; noise that was never seen is lowered, under shadow it is not."""
     network, strange = (
-        open_network(shipped_source.bundle),
+        open_single(shipped_source.bundle, OrtSession(shipped_source.bundle.graph)),
         np.random.default_rng(0).integers(0, 256, (8, 2, 128, 128, 3)),
     )
     sessions = [*live_sessions, strange.astype(np.uint8)]
@@ -108,7 +110,7 @@ def test_reset_is_fresh(make, live_sessions):
 
 def test_without_anchors_it_is_the_source_bit_for_bit(make, live_sessions, shipped_source):
     """Every score is that of the bundle's network."""
-    network, method = open_network(shipped_source.bundle), make(anchors=False)
+    network, method = open_single(shipped_source.bundle, OrtSession(shipped_source.bundle.graph)), make(anchors=False)
     for batch in stream(live_sessions, confirmed=EVERYONE):
         assert network.read(crops_of(batch.pixels[0])).live_score == method.observe(batch)[0]
     assert 0 == method.state()["updates"]
