@@ -1,6 +1,6 @@
 """What each part of the adaptation is worth: switched off one at a time, on the same streams.
 
-    python bench/adaptation.py --parts FEATURES.npz --other OTHER.npz [--pool FOLDER ...] [--model MODEL] [--seeds 3]
+    python bench/adaptation.py --parts FEATURES.npz --other OTHER.npz [--pool FOLDER ...] --model MODEL [--seeds 3]
 
 FEATURES and OTHER are features of two cameras (`bench/feature_streams.py`); a pool is one of `ratta eval`, with crops,
 so that augmented views can be asked. MODEL should have drift statistics (`bench/with_drift.py`). Every session is
@@ -11,7 +11,6 @@ figure by more than half a point on any stream is named for deletion. `--output`
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from feature_streams import (
     read_sessions,
     reference_of,
     stream_of,
+    write_results,
 )
 
 import ratta
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, required=True, metavar="FEATURES")
     parser.add_argument("--other", type=Path, required=True)
     parser.add_argument("--pool", type=Path, nargs="*", default=[])
-    parser.add_argument("--model", default="ratta-mnv3s-128")
+    parser.add_argument("--model", required=True, help="the one that read the features")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
@@ -220,10 +220,8 @@ def main() -> None:
     )
     print(markdown(found, note))
     if args.output:
-        model = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
-        record = {"note": note, "model": model, "granted": granted, "parts": found}
-        (args.output / "parts.json").write_text(json.dumps(record, indent=1) + "\n")
-        (args.output / "parts.md").write_text(markdown(found, note))
+        page = markdown(found, note)
+        write_results(args.output, "parts", page, bundle=bundle, note=note, granted=granted, parts=found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Live anchors on features of real sessions: the product's own adapter and judge, prequentially.
 
-python bench/anchors.py FEATURES.npz [--other OTHER.npz] [--output FOLDER] [--seeds 5]
+python bench/anchors.py FEATURES.npz --model MODEL [--other OTHER.npz] [--output FOLDER] [--seeds 5]
 
 Every session is answered before anything is learnt from it. Figures are of the sessions after the first third of a
 stream, over all seeds; intervals are 95 % by 1,000 draws of people and of seeds. `--output` gets `anchors.json` and
@@ -16,9 +16,19 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from feature_streams import Answered, FeatureSession, Trial, rates, read_sessions, reference_of, stream_of, told
+from feature_streams import (
+    Answered,
+    FeatureSession,
+    Trial,
+    rates,
+    read_sessions,
+    reference_of,
+    stream_of,
+    told,
+    write_results,
+)
 
-from ratta.bundle import find_bundle, read_bundle
+from ratta.bundle import Bundle, find_bundle, read_bundle
 from ratta.calibration.live import LiveSession, live_profile
 from ratta.records import logit
 
@@ -186,12 +196,12 @@ def _harm(found: dict[str, list[dict[str, object]]]) -> Iterator[str]:
         yield f"| {how} | {row['crops']} | {' | '.join(cells)} |"
 
 
-def note_of(path: Path, model: str, seeds: int) -> tuple[str, dict[str, str]]:
+def note_of(path: Path, bundle: Bundle, seeds: int) -> str:
     """Say what the figures are of."""
-    data, bundle = np.load(path, allow_pickle=False), read_bundle(find_bundle(model))
+    data = np.load(path, allow_pickle=False)
     people, sessions = len(np.unique(data["person"])), np.unique(data["session"], return_index=True)[1]
     live = int(data["is_live"][sessions].sum())
-    note = (
+    return (
         f"Development figures, one real webcam that neither the model nor its authors had seen: {people} people, "
         f"{live} live sessions and {len(sessions) - live} attacks (prints, photographs and videos on a phone and a "
         f"tablet), up to five frames each, read by {bundle.name} {bundle.version}; threshold: the model's own, as "
@@ -200,7 +210,6 @@ def note_of(path: Path, model: str, seeds: int) -> tuple[str, dict[str, str]]:
         "so that each is new. Source -> anchored. No pictures: augmented views count as agreeing. Some settings of the "
         "method were chosen on these people."
     )
-    return note, {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
 
 
 def main() -> None:
@@ -208,7 +217,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("features", type=Path)
     parser.add_argument("--other", type=Path, help="features of another camera")
-    parser.add_argument("--model", default="ratta-mnv3s-128")
+    parser.add_argument("--model", required=True, help="the one that read the features")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", type=Path, help="folder")
     parser.add_argument("--pages", action="store_true", help="only lay out what OUTPUT holds")
@@ -222,12 +231,11 @@ def main() -> None:
     if args.other:
         found["camera change"] = list(camera_change(args.features, args.other, **how))
     found["streams"] = list(streams(args.features, **how))
-    note, model = note_of(args.features, **how)
+    bundle = read_bundle(find_bundle(args.model))
+    note = note_of(args.features, bundle, args.seeds)
     print(markdown(found, note))
     if args.output:
-        args.output.mkdir(parents=True, exist_ok=True)
-        (args.output / "anchors.json").write_text(json.dumps({"note": note, "model": model, **found}, indent=1) + "\n")
-        (args.output / "anchors.md").write_text(markdown(found, note))
+        write_results(args.output, "anchors", markdown(found, note), bundle=bundle, note=note, **found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Somebody means harm: a thousand sessions of each attack, on an adapting engine that knows nothing yet.
 
-    python bench/attacks.py FEATURES.npz [--model MODEL] [--output bench/results/adaptation]
+    python bench/attacks.py FEATURES.npz --model MODEL [--output bench/results/adaptation]
 
 Two fifths of the people are held out. After every 25 sessions their sessions are answered, without learning, by the
 engine as it then is. *Granted* counts frames whose log-odds were above the source's and sessions that ended LIVE where
@@ -24,7 +24,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-from feature_streams import BETWEEN_S, FeatureSession, Trial, read_sessions, reference_of
+from feature_streams import BETWEEN_S, FeatureSession, Trial, read_sessions, reference_of, write_results
 
 from ratta.adaptation.budget import FIVE_PERCENT, Budget
 from ratta.adaptation.drift import BettingDrift
@@ -273,7 +273,7 @@ def main() -> None:
     """Run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("features", type=Path)
-    parser.add_argument("--model", default="ratta-mnv3s-128")
+    parser.add_argument("--model", required=True, help="the one that read the features")
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="of each attack")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
@@ -290,10 +290,7 @@ def main() -> None:
     )
     print(markdown(rows, note))
     if args.output:
-        model = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
-        record = {"note": note, "model": model, "rows": rows}
-        (args.output / "attacks.json").write_text(json.dumps(record, indent=1) + "\n")
-        (args.output / "attacks.md").write_text(markdown(rows, note))
+        write_results(args.output, "attacks", markdown(rows, note), bundle=bundle, note=note, rows=rows)
 
 
 if __name__ == "__main__":

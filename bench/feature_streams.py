@@ -7,8 +7,9 @@ views cannot be asked: they count as agreeing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from ratta.adaptation.budget import Allowance, Budget
 from ratta.adaptation.controller import Controller
 from ratta.adaptation.records import Attempt
 from ratta.adaptation.source import SourceReference, Space
-from ratta.bundle import find_bundle, read_bundle
+from ratta.bundle import Bundle, find_bundle, read_bundle
 from ratta.decision import Judge, Policy
 from ratta.evaluate import read_pool
 from ratta.inference import Network
@@ -111,14 +112,18 @@ def read_sessions(path: Path, crops: str) -> list[FeatureSession]:
     return sessions
 
 
+def write_results(folder: Path, name: str, page: str, *, bundle: Bundle, note: str, **results: object) -> None:
+    """Write a run's results, with the model they are of, and the page that lays them out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = {"name": bundle.name, "version": bundle.version, "sha256": bundle.sha256}
+    (folder / f"{name}.json").write_text(json.dumps({"note": note, "model": model, **results}, indent=1) + "\n")
+    (folder / f"{name}.md").write_text(page)
+
+
 def reference_of(model: str, crops: str) -> tuple[SourceReference, Policy]:
     """Take the source's space and thresholds; for two crops of one network, its space on each, half the directions."""
     bundle = read_bundle(find_bundle(model))
-    policy = Policy(
-        live_threshold=bundle.calibration.live_threshold,
-        spoof_threshold=bundle.calibration.spoof_threshold,
-        hold_slots=0,
-    )
+    policy = replace(bundle.policy, hold_slots=0)
     single = SourceReference.from_arrays(bundle.statistics, width=576)
     if crops != "both":
         return single, policy

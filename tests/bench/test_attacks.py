@@ -8,27 +8,15 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 import attacks
-from feature_streams import FeatureSession
 
 from ratta.adaptation.source import SourceReference, Space
 from ratta.decision import Policy
 
 
 @pytest.fixture
-def sessions():
+def sessions(feature_sessions):
     """Ten people, three live sessions and two attacks each; the source finds every attack live, beyond the margin."""
-    rng = np.random.default_rng(0)
-    return [
-        FeatureSession(
-            rng.normal(0 if live else 6, 0.5, (5, 4)).astype(np.float32),
-            np.full(5, 5.0),
-            live,
-            "" if live else "print",
-            person,
-        )
-        for person in range(10)
-        for live in (True, True, True, False, False)
-    ]
+    return feature_sessions(people=10, each=(True, True, True, False, False), apart=6, spread=0.5, logit=5.0)
 
 
 @pytest.mark.parametrize("attack", list(attacks.ATTACKS))

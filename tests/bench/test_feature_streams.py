@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 import itertools
 
-from feature_streams import Answered, FeatureSession, Trial, rates, read_sessions, stream_of
+from feature_streams import Answered, Trial, rates, read_sessions, stream_of
 
 from ratta.adaptation.source import SourceReference, Space
 from ratta.decision import Policy
@@ -48,20 +48,9 @@ def test_intervals_are_drawn_over_people() -> None:
 
 
 @pytest.fixture
-def sessions():
+def sessions(feature_sessions):
     """Six people with two live sessions and one attack each, in four directions."""
-    rng = np.random.default_rng(0)
-    return [
-        FeatureSession(
-            rng.normal(0 if live else 8, 0.3, (5, 4)).astype(np.float32),
-            np.full(5, 4.0),
-            live,
-            "" if live else "print",
-            person,
-        )
-        for person in range(6)
-        for live in (True, True, False)
-    ]
+    return feature_sessions(people=6, each=(True, True, False), apart=8, spread=0.3, logit=4.0)
 
 
 def test_by_person_nobody_comes_back(sessions) -> None:
